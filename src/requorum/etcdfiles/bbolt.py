@@ -1,0 +1,306 @@
+"""bbolt files read page by page: metas, the choice between them, buckets, and cursors. Nothing is locked or mapped.
+
+Formats: bbolt's page.go, bucket.go and db.go. A page is trusted for nothing: every id, count, offset and length is
+checked before it is used, and what does not hold raises :class:`BadPage`.
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Tuple
+
+from requorum.etcdfiles import checksum
+from requorum.etcdfiles.faults import EtcdFileError
+
+MAGIC, VERSION = 0xED0CDAED, 2
+BRANCH, LEAF, META, FREELIST = 0x01, 0x02, 0x04, 0x10
+_HEADER = struct.Struct("<QHHI")
+_META = struct.Struct("<IIIIQQQQQQ")
+_BRANCH_ELEMENT = struct.Struct("<IIQ")
+_LEAF_ELEMENT = struct.Struct("<IIII")
+_BUCKET = struct.Struct("<QQ")
+HEADER_SIZE = _HEADER.size
+MAX_DEPTH = 64
+
+
+class BadPage(Exception):
+    """A page that is not what its place in the tree says it must be."""
+
+    def __init__(self, pgid: int, why: str) -> None:
+        super().__init__(f"page {pgid}: {why}")
+        self.pgid = pgid
+        self.why = why
+
+
+@dataclass(frozen=True)
+class Meta:
+    """One of the two meta pages: the roots of transaction ``txid``. ``hwm`` is the file's size in pages."""
+
+    slot: int
+    page_size: int
+    root: int
+    freelist: int
+    hwm: int
+    txid: int
+
+    @property
+    def size(self) -> int:
+        """The bytes that the file must hold: what etcd calls the total size."""
+        return self.hwm * self.page_size
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page with its overflow, as one buffer."""
+
+    pgid: int
+    flags: int
+    count: int
+    overflow: int
+    data: memoryview
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket's root page: an id, or, for a small one, the inline page that lies in its parent's leaf."""
+
+    root: int
+    inline: Optional[Page] = None
+
+
+@dataclass(frozen=True)
+class LeafItem:
+    """One element of a leaf."""
+
+    key: memoryview
+    value: memoryview
+    is_bucket: bool
+
+
+class Bolt:
+    """An open bbolt file. ``meta`` is the valid meta page with the highest transaction id (bbolt db.go, meta())."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK)
+        except OSError as err:
+            raise EtcdFileError(path, err.strerror or str(err)) from err
+        try:
+            self.reload()
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def __enter__(self) -> "Bolt":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+    def reload(self) -> None:
+        """Read the metas again: the roots of a live file move."""
+        try:
+            self.file_size = os.fstat(self.fd).st_size
+            self.metas, self.meta_faults = _read_metas(self.fd, self.file_size)
+        except OSError as err:
+            raise EtcdFileError(self.path, err.strerror or str(err)) from err
+        if not self.metas:
+            raise EtcdFileError(self.path, _why_no_meta(self.file_size, self.meta_faults))
+        self.meta = max(self.metas, key=lambda meta: meta.txid)
+
+    def use_meta(self, meta: Meta) -> None:
+        """Read the tree of another transaction."""
+        self.meta = meta
+
+    def read(self, offset: int, size: int) -> bytes:
+        """``size`` bytes at ``offset``, or fewer at the end of the file."""
+        try:
+            return os.pread(self.fd, size, offset)
+        except OSError as err:
+            raise EtcdFileError(self.path, f"cannot be read at byte {offset}: {err.strerror or err}") from err
+
+    def page(self, pgid: int) -> Page:
+        """The tree page ``pgid`` with its overflow; raises :class:`BadPage` unless it is a branch or a leaf."""
+        meta = self.meta
+        if not 2 <= pgid < meta.hwm:
+            raise BadPage(pgid, f"lies outside the file's {meta.hwm} pages")
+        size = meta.page_size
+        raw = self.read(pgid * size, size)
+        if len(raw) < size:
+            raise BadPage(pgid, "the file ends before it")
+        own, flags, count, overflow = _HEADER.unpack_from(raw)
+        if own != pgid:
+            raise BadPage(pgid, f"identifies itself as page {own}")
+        if flags not in (BRANCH, LEAF):
+            raise BadPage(pgid, f"has flags {flags:#x}, neither a branch nor a leaf")
+        if pgid + overflow >= meta.hwm:
+            raise BadPage(pgid, f"claims {overflow} overflow pages, past the end")
+        if overflow:
+            raw += self.read((pgid + 1) * size, overflow * size)
+            if len(raw) < (overflow + 1) * size:
+                raise BadPage(pgid, "the file ends within it")
+        element = _BRANCH_ELEMENT.size if flags == BRANCH else _LEAF_ELEMENT.size
+        if HEADER_SIZE + count * element > len(raw):
+            raise BadPage(pgid, f"claims {count} elements, more than fit")
+        if flags == BRANCH and count == 0:
+            raise BadPage(pgid, "is a branch without children")
+        return Page(pgid, flags, count, overflow, memoryview(raw))
+
+    def root_bucket(self) -> Bucket:
+        """The bucket that holds all others."""
+        return Bucket(self.meta.root)
+
+    def bucket(self, name: bytes) -> Optional[Bucket]:
+        """A top-level bucket by name, ``None`` when there is none."""
+        item = self.get(self.root_bucket(), name)
+        if item is None:
+            return None
+        if not item.is_bucket:
+            raise BadPage(self.meta.root, f"{name!r} is no bucket")
+        return bucket_of(item, self.meta.root)
+
+    def _load(self, bucket: Bucket) -> Page:
+        return bucket.inline if bucket.inline is not None else self.page(bucket.root)
+
+    def get(self, bucket: Bucket, key: bytes) -> Optional[LeafItem]:
+        """The item stored under ``key``; reads one page a level."""
+        page = self._load(bucket)
+        for _ in range(MAX_DEPTH):
+            if page.flags == LEAF:
+                for item in leaf_items(page):
+                    if item.key == key:
+                        return item
+                return None
+            child = None
+            for first, pgid in branch_items(page):
+                if child is not None and bytes(first) > key:
+                    break
+                child = pgid
+            assert child is not None
+            page = self.page(child)
+        raise BadPage(bucket.root, f"the tree is deeper than {MAX_DEPTH}")
+
+    def last(self, bucket: Bucket) -> Optional[LeafItem]:
+        """The last item of a bucket; reads one page a level (an empty last leaf is stepped over)."""
+        return next(self.backwards(bucket), None)
+
+    def backwards(self, bucket: Bucket) -> Iterator[LeafItem]:
+        """All items, last first."""
+        yield from self._backwards(self._load(bucket), MAX_DEPTH)
+
+    def _backwards(self, page: Page, depth: int) -> Iterator[LeafItem]:
+        if depth == 0:
+            raise BadPage(page.pgid, f"the tree is deeper than {MAX_DEPTH}")
+        if page.flags == LEAF:
+            yield from reversed(leaf_items(page))
+            return
+        for _, child in reversed(branch_items(page)):
+            yield from self._backwards(self.page(child), depth - 1)
+
+    def items(self, bucket: Bucket) -> Iterator[LeafItem]:
+        """All items in order."""
+        yield from self._items(self._load(bucket), MAX_DEPTH)
+
+    def _items(self, page: Page, depth: int) -> Iterator[LeafItem]:
+        if depth == 0:
+            raise BadPage(page.pgid, f"the tree is deeper than {MAX_DEPTH}")
+        if page.flags == LEAF:
+            yield from leaf_items(page)
+            return
+        for _, child in branch_items(page):
+            yield from self._items(self.page(child), depth - 1)
+
+
+def branch_items(page: Page) -> List[Tuple[memoryview, int]]:
+    """A branch's (first key, child page id) pairs."""
+    data, limit, out = page.data, len(page.data), []
+    at = HEADER_SIZE
+    for _ in range(page.count):
+        pos, ksize, pgid = _BRANCH_ELEMENT.unpack_from(data, at)
+        start = at + pos
+        if start + ksize > limit:
+            raise BadPage(page.pgid, "a key runs past the page")
+        out.append((data[start : start + ksize], pgid))
+        at += _BRANCH_ELEMENT.size
+    return out
+
+
+def leaf_items(page: Page) -> List[LeafItem]:
+    """A leaf's items."""
+    data, limit, out = page.data, len(page.data), []
+    at = HEADER_SIZE
+    for _ in range(page.count):
+        flags, pos, ksize, vsize = _LEAF_ELEMENT.unpack_from(data, at)
+        start = at + pos
+        middle = start + ksize
+        if middle + vsize > limit:
+            raise BadPage(page.pgid, "an item runs past the page")
+        out.append(LeafItem(data[start:middle], data[middle : middle + vsize], bool(flags & 1)))
+        at += _LEAF_ELEMENT.size
+    return out
+
+
+def bucket_of(item: LeafItem, holder: int) -> Bucket:
+    """The bucket whose header is ``item``'s value; ``holder`` is the page it lies in, for messages."""
+    if len(item.value) < _BUCKET.size:
+        raise BadPage(holder, "a bucket header is too short")
+    root, _ = _BUCKET.unpack_from(item.value)
+    if root:
+        return Bucket(root)
+    data = item.value[_BUCKET.size :]
+    if len(data) < HEADER_SIZE:
+        raise BadPage(holder, "an inline bucket is too short")
+    _, flags, count, overflow = _HEADER.unpack_from(data)
+    if flags != LEAF or overflow or HEADER_SIZE + count * _LEAF_ELEMENT.size > len(data):
+        raise BadPage(holder, "an inline bucket is not a leaf")
+    return Bucket(0, Page(holder, flags, count, 0, data))
+
+
+def _parse_meta(raw: bytes, slot: int) -> Meta:
+    """A meta page's struct, checked as bbolt does (meta.validate); raises ValueError with the reason."""
+    if len(raw) < HEADER_SIZE + _META.size:
+        raise ValueError("is cut off")
+    magic, version, page_size, _, root, _, freelist, hwm, txid, stored = _META.unpack_from(raw, HEADER_SIZE)
+    if magic != MAGIC:
+        raise ValueError("has a wrong magic number")
+    if version != VERSION:
+        raise ValueError(f"has version {version}")
+    if checksum.fnv1a64(raw[HEADER_SIZE : HEADER_SIZE + _META.size - 8]) != stored:
+        raise ValueError("has a wrong checksum")
+    if page_size < 512 or page_size > 1 << 20 or page_size & (page_size - 1):
+        raise ValueError(f"names a page size of {page_size}")
+    if hwm < 3 or hwm > 1 << 48:
+        raise ValueError(f"names {hwm} pages")
+    return Meta(slot, page_size, root, freelist, hwm, txid)
+
+
+def _read_metas(fd: int, file_size: int) -> Tuple[List[Meta], List[str]]:
+    """Both metas that validate, and what is wrong with the others. Page size from meta 0, else probed for meta 1."""
+    metas, faults = [], []
+    size_hints = [1024 << i for i in range(15)]
+    try:
+        metas.append(_parse_meta(os.pread(fd, 4096, 0), 0))
+        size_hints = [metas[0].page_size]
+    except ValueError as err:
+        faults.append(f"meta 0 {err}")
+    fault = "meta 1 is cut off"
+    for size in size_hints:
+        try:
+            meta = _parse_meta(os.pread(fd, 4096, size), 1)
+        except ValueError as err:
+            if size in (4096, size_hints[0]):
+                fault = f"meta 1 {err}"
+            continue
+        if meta.page_size == size:
+            metas.append(meta)
+            break
+    else:
+        faults.append(fault)
+    return metas, faults
+
+
+def _why_no_meta(file_size: int, faults: List[str]) -> str:
+    if file_size == 0:
+        return "the file is empty"
+    return "no valid meta page: " + ", ".join(faults)

@@ -1,0 +1,249 @@
+"""A db read in full: page structure, every record, the hash and counts of ``etcdutl snapshot status``, revision gaps.
+
+bbolt has no page checksums: a flipped value byte cannot be seen in one file alone, only by comparing members. What can
+be seen is seen here: the checks of bbolt's ``tx.Check`` (each page reached once, in bounds, of the right kind, its keys
+in order and within its parent's), each record's proto and its revision, and that no main revision above the compact
+revision is missing. Pages that cannot be read are named and passed over, so that the damage is listed whole.
+"""
+
+import hashlib
+import os
+import struct
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Optional, Set, Tuple
+
+from requorum.etcdfiles import bbolt, mvcc
+from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
+from requorum.etcdfiles.checksum import crc32c
+from requorum.etcdfiles.faults import Damage
+from requorum.etcdfiles.messages import KeyValue, decode_key_value
+from requorum.etcdfiles.protowire import WireError
+
+MAX_DAMAGE = 200
+"""At most so many damaged places are named one by one in a file."""
+
+
+@dataclass(frozen=True)
+class KeysWanted:
+    """Which live keys a caller wants to know: single keys, [start, end) ranges, and all keys of some leases."""
+
+    keys: Set[bytes] = field(default_factory=set)
+    ranges: Tuple[Tuple[bytes, bytes], ...] = ()
+    leases: Set[int] = field(default_factory=set)
+
+    def wants(self, key: bytes, lease: int) -> bool:
+        """Whether this key's live state is wanted. An end of ``\\0`` means "no end", as in etcd's ranges."""
+        if key in self.keys or lease in self.leases:
+            return True
+        return any(start <= key and (end == b"\0" or key < end) for start, end in self.ranges)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a full reading of a db says.
+
+    ``hash`` (CRC-32C over all buckets), ``total_keys`` (items of all buckets, as 3.4 and 3.5 count), ``live_keys``
+    (as 3.6 counts) and ``total_size`` are those of ``snapshot status``. They say nothing unless ``damage`` is empty.
+    ``gaps`` are inclusive ranges of main revisions of which no record is left. ``live`` and ``leases`` answer
+    :class:`KeysWanted`.
+    """
+
+    path: str
+    hash: int
+    revision: int
+    total_keys: int
+    live_keys: int
+    total_size: int
+    sha256: Optional[str]
+    gaps: Tuple[Tuple[int, int], ...]
+    damage: Tuple[Damage, ...]
+    live: Dict[bytes, KeyValue]
+    leases: Set[int]
+
+    @property
+    def sound(self) -> bool:
+        """No damage, no gap."""
+        return not self.damage and not self.gaps
+
+
+def verify_db(path: str, wanted: Optional[KeysWanted] = None) -> Verified:
+    """Read all of a db or saved snapshot; raises EtcdFileError only when there is no tree to read at all."""
+    with Bolt(path) as bolt:
+        return _Walk(bolt, wanted or KeysWanted()).run()
+
+
+class _Walk:
+    """One pass over the tree of one transaction."""
+
+    def __init__(self, bolt: Bolt, wanted: KeysWanted) -> None:
+        self.bolt = bolt
+        self.wanted = wanted
+        self.damage: List[Damage] = []
+        self.seen = bytearray(min(bolt.meta.hwm, bolt.file_size // bolt.meta.page_size + 1))
+        self.crc = 0
+        self.total_keys = 0
+        self.live_keys: Set[bytes] = set()
+        self.live: Dict[bytes, KeyValue] = {}
+        self.leases: Set[int] = set()
+        self.gaps: List[Tuple[int, int]] = []
+        self.compact = self.last_main = 0
+
+    def note(self, pgid: int, kind: str, why: str) -> None:
+        if len(self.damage) < MAX_DAMAGE:
+            self.damage.append(Damage(self.bolt.path, pgid * self.bolt.meta.page_size, kind, why))
+
+    def run(self) -> Verified:
+        bolt, meta = self.bolt, self.bolt.meta
+        for fault in bolt.meta_faults:
+            self.note(0, "meta page", fault)
+        if meta.size > bolt.file_size:
+            self.note(meta.hwm, "truncated", f"{bolt.file_size} of {meta.size} bytes are there")
+        os.posix_fadvise(bolt.fd, 0, 0, os.POSIX_FADV_WILLNEED)
+        facts = mvcc.read_facts(bolt.path)
+        self.compact = facts.compact_revision
+        for page in self.leaves(bolt.root_bucket(), None, None):
+            for item in bbolt.leaf_items(page):
+                name = bytes(item.key)
+                if not item.is_bucket:
+                    self.note(page.pgid, "page", f"{name!r} at the top is no bucket")
+                    continue
+                try:
+                    bucket = bbolt.bucket_of(item, page.pgid)
+                except BadPage as err:
+                    self.note(page.pgid, "page", err.why)
+                    continue
+                self.crc = crc32c(name, self.crc)
+                self.bucket(name, bucket)
+        return Verified(
+            path=bolt.path,
+            hash=self.crc,
+            revision=self.last_main,
+            total_keys=self.total_keys,
+            live_keys=len(self.live_keys),
+            total_size=meta.size,
+            sha256=self.trailer(),
+            gaps=tuple(self.gaps),
+            damage=tuple(self.damage),
+            live=self.live,
+            leases=self.leases,
+        )
+
+    def bucket(self, name: bytes, bucket: Bucket) -> None:
+        for page in self.leaves(bucket, None, None):
+            self.hash_leaf(page)
+            self.total_keys += page.count
+            if name == b"key":
+                self.records(page)
+            elif name == b"lease":
+                for item in bbolt.leaf_items(page):
+                    self.leases.add(int.from_bytes(item.key, "big", signed=True))
+
+    def leaves(self, bucket: Bucket, low: Optional[bytes], high: Optional[bytes]) -> Iterator[Page]:
+        """The bucket's leaves in order, each checked; damaged subtrees are noted and passed over."""
+        if bucket.inline is not None:
+            if self.keys_hold(bucket.inline, low, high):
+                yield bucket.inline
+            return
+        yield from self._leaves(bucket.root, low, high, bbolt.MAX_DEPTH)
+
+    def _leaves(self, pgid: int, low: Optional[bytes], high: Optional[bytes], depth: int) -> Iterator[Page]:
+        try:
+            if depth == 0:
+                raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
+            page = self.bolt.page(pgid)
+            for one in range(pgid, pgid + page.overflow + 1):
+                if self.seen[one]:
+                    raise BadPage(pgid, "is reached twice")
+                self.seen[one] = 1
+            if page.flags == bbolt.LEAF:
+                if self.keys_hold(page, low, high):
+                    yield page
+                return
+            children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
+        except BadPage as err:
+            self.note(err.pgid, "page", err.why)
+            return
+        firsts = [key for key, _ in children]
+        if any(a >= b for a, b in zip(firsts, firsts[1:])) or (high is not None and firsts[-1] >= high):
+            self.note(pgid, "page", "its keys are out of order")
+        for at, (key, child) in enumerate(children):
+            below = firsts[at + 1] if at + 1 < len(firsts) else high
+            yield from self._leaves(child, key if at or low is not None else low, below, depth - 1)
+
+    def keys_hold(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> bool:
+        """Whether a leaf's items lie within it, in order, and within the keys of its parent."""
+        try:
+            keys = [bytes(item.key) for item in bbolt.leaf_items(page)]
+        except BadPage as err:
+            self.note(err.pgid, "page", err.why)
+            return False
+        if not keys:
+            return True
+        if any(a >= b for a, b in zip(keys, keys[1:])):
+            self.note(page.pgid, "page", "its keys are out of order")
+            return False
+        if (low is not None and keys[0] < low) or (high is not None and keys[-1] >= high):
+            self.note(page.pgid, "page", "its keys lie outside its parent's")
+            return False
+        return True
+
+    def hash_leaf(self, page: Page) -> None:
+        """Add a leaf's keys and values to the hash: they lie one behind the other, so one slice will do."""
+        count = page.count
+        if not count:
+            return
+        numbers = struct.unpack_from(f"<{4 * count}I", page.data, bbolt.HEADER_SIZE)
+        start = bbolt.HEADER_SIZE + numbers[1]
+        end = bbolt.HEADER_SIZE + 16 * (count - 1) + numbers[-3] + numbers[-2] + numbers[-1]
+        if end - start == sum(numbers[2::4]) + sum(numbers[3::4]) and start == bbolt.HEADER_SIZE + 16 * count:
+            self.crc = crc32c(page.data[start:end], self.crc)
+            return
+        for item in bbolt.leaf_items(page):
+            self.crc = crc32c(item.value, crc32c(item.key, self.crc))
+
+    def records(self, page: Page) -> None:
+        for item in bbolt.leaf_items(page):
+            try:
+                main, _, tombstone = mvcc.parse_revision(item.key)
+                kv = decode_key_value(item.value)
+            except WireError as err:
+                self.note(page.pgid, "record", f"{bytes(item.key).hex()}: {err}")
+                continue
+            if main > self.last_main + 1 and main > self.compact + 1 and len(item.value):
+                first = max(self.last_main, self.compact) + 1
+                if first > 2 or main > 2:
+                    self.gaps.append((max(first, 2), main - 1))
+            self.last_main = max(self.last_main, main)
+            if not len(item.value):
+                continue
+            if tombstone:
+                self.live_keys.discard(kv.key)
+                self.live.pop(kv.key, None)
+                continue
+            if kv.mod_revision != main:
+                self.note(page.pgid, "record", f"revision {main} holds a record of revision {kv.mod_revision}")
+                continue
+            self.live_keys.add(kv.key)
+            if self.wanted.wants(kv.key, kv.lease):
+                self.live[kv.key] = kv
+            else:
+                self.live.pop(kv.key, None)
+
+    def trailer(self) -> Optional[str]:
+        """The sha256 at the end of a saved snapshot, once it is proven right; ``None`` where there is no trailer."""
+        size = self.bolt.file_size
+        if not mvcc.has_trailer(size):
+            return None
+        digest = hashlib.sha256()
+        at, end = 0, size - mvcc.TRAILER
+        while at < end:
+            block = self.bolt.read(at, min(1 << 20, end - at))
+            if not block:
+                break
+            digest.update(block)
+            at += len(block)
+        if self.bolt.read(end, mvcc.TRAILER) != digest.digest():
+            if len(self.damage) < MAX_DAMAGE:
+                self.damage.append(Damage(self.bolt.path, end, "trailer", "the sha256 at the end does not match"))
+            return None
+        return digest.hexdigest()

@@ -1,0 +1,150 @@
+"""A throwaway etcd cluster on loopback: config files, an inventory, real processes, and their end."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from requorum.rehearsal.gateway import Gateway, NoAnswer
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member on loopback."""
+
+    name: str
+    folder: Path
+    peer_url: str
+    client_url: str
+
+    @property
+    def config(self) -> Path:
+        """The file that etcd is started with."""
+        return self.folder / "etcd.yaml"
+
+    @property
+    def data_dir(self) -> Path:
+        """etcd's data dir."""
+        return self.folder / "data"
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def lay_out(root: Path, members: int, etcd_dir: Path, name: str) -> list[Member]:
+    """Write each member's config file and the cluster's inventory."""
+    ports = free_ports(2 * members)
+    found = [
+        Member(
+            name=f"m{n + 1}",
+            folder=root / f"m{n + 1}",
+            peer_url=f"http://127.0.0.1:{ports[2 * n]}",
+            client_url=f"http://127.0.0.1:{ports[2 * n + 1]}",
+        )
+        for n in range(members)
+    ]
+    together = ",".join(f"{one.name}={one.peer_url}" for one in found)
+    for one in found:
+        one.folder.mkdir(parents=True)
+        one.config.write_text(
+            f"# etcd {one.name}, as its operator wrote it\n"
+            f"name: {one.name}\n"
+            f"data-dir: {one.data_dir}\n"
+            f"listen-peer-urls: {one.peer_url}\n"
+            f"initial-advertise-peer-urls: {one.peer_url}\n"
+            f"listen-client-urls: {one.client_url}\n"
+            f"advertise-client-urls: {one.client_url}\n"
+            f"initial-cluster: {together}\n"
+            f"initial-cluster-token: {name}\n"
+            f"initial-cluster-state: new\n"
+            f"logger: zap\n"
+        )
+    lines = ["schema: requorum/Inventory/v1", f"cluster: {name}", f"tools: {etcd_dir}", "hosts:"]
+    lines += [
+        f"  {one.name}:\n    roles: [etcd]\n    etcd: {{deployment: process, config: {one.config}}}" for one in found
+    ]
+    (root / "inventory.yaml").write_text("\n".join(lines) + "\n")
+    return found
+
+
+def start(members: Sequence[Member], etcd_dir: Path) -> list["subprocess.Popen[bytes]"]:
+    """Start all members and wait until each answers; raises TimeoutError."""
+    running = []
+    for one in members:
+        with (one.folder / "etcd.log").open("ab") as log:
+            running.append(
+                subprocess.Popen(
+                    [etcd_dir / "etcd", "--config-file", one.config],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={"PATH": os.defpath},
+                    start_new_session=True,
+                )
+            )
+    deadline = time.monotonic() + START_SECONDS
+    for one in members:
+        wait_ready(one, deadline)
+    return running
+
+
+def wait_ready(member: Member, deadline: float) -> None:
+    """Wait until a member serves writes."""
+    while True:
+        gateway = Gateway(member.client_url)
+        try:
+            gateway.call("/v3/kv/range", {"key": "Lw=="})
+        except NoAnswer as err:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{member.name} does not answer: {err}") from err
+            time.sleep(0.05)
+        else:
+            return
+        finally:
+            gateway.close()
+
+
+def kill_at_once(running: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """SIGKILL every member in the same instant, and reap them."""
+    for one in running:
+        one.send_signal(signal.SIGKILL)
+    for one in running:
+        one.wait(30)
+
+
+def end_all_below(root: Path) -> int:
+    """SIGKILL every process that names something below ``root`` in its command line; returns how many there were.
+
+    Members that requorum started are not children of the rehearsal: they are found by what they run on.
+    """
+    mark = os.fsencode(root) + b"/"
+    ended = 0
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if mark in command:
+            try:
+                os.kill(int(entry.name), signal.SIGKILL)
+            except OSError:
+                continue
+            ended += 1
+    return ended
