@@ -1,0 +1,1 @@
+"""How etcd is deployed on a host: find it, fence it, start it. One module for each kind."""

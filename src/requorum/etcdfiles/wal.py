@@ -9,6 +9,7 @@ etcd's own reader stops at the first fault, and in write mode zeroes what lies b
 it found: the entries that are whole, each damaged place, and how the log ends.
 """
 
+import errno
 import os
 import re
 from dataclasses import dataclass, field
@@ -449,7 +450,13 @@ class _Scan:
         return False
 
     def only_zeroes(self, offset: int) -> bool:
+        """Whether nothing but zeroes follows; holes and preallocated space are stepped over unread."""
         while offset < self.size:
+            try:
+                offset = max(offset, os.lseek(self.fd, offset, os.SEEK_DATA))
+            except OSError as err:
+                if err.errno == errno.ENXIO:
+                    return True
             block = self.bytes_at(offset, min(_CHUNK, self.size - offset))
             if not block:
                 return True

@@ -1,0 +1,1 @@
+"""Hosts and their roles, read from requorum's own small YAML file."""

@@ -1,0 +1,1 @@
+"""One journaled execution of a plan: resumable, and reversible until ``cleanup``."""

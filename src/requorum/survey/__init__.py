@@ -1,0 +1,1 @@
+"""The evidence of every member and of every backup, gathered read-only."""

@@ -1,0 +1,115 @@
+"""``requorum plan``: everything is read in full, and what would be done is printed as a runbook."""
+
+import datetime
+import secrets
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+
+from requorum.cli import options, render
+from requorum.errors import RequorumError, UsageError
+from requorum.hosts import files
+from requorum.hosts.tools import Tools
+from requorum.plan import make, runbook
+from requorum.plan.values import Plan
+from requorum.survey import gather
+from requorum.survey.evidence import Survey
+from requorum.verdict.decide import decide
+from requorum.verdict.values import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with the survey and the verdict that it was made from."""
+
+    survey: Survey
+    verdict: Verdict
+    plan: Plan
+    tools: Tools
+
+
+@click.command()
+@options.inventory
+@options.snapshots
+@options.etcd_dir
+@click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
+@click.option("--powered-off", multiple=True, help="A member that is not surveyed and certainly off.")
+@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for recover --plan.")
+@options.output
+def plan(
+    inventory_path: Path | None,
+    snapshots: tuple[Path, ...],
+    etcd_dir: Path | None,
+    source_id: str,
+    powered_off: tuple[str, ...],
+    save: Path | None,
+    output: str,
+) -> None:
+    """Read everything in full, decide, and print the exact steps; changes nothing."""
+    made = make_one(inventory_path, snapshots, etcd_dir, source_id, powered_off)
+    if save is not None:
+        try:
+            files.write_durably(save.absolute(), msgspec.json.format(msgspec.json.encode(made.plan), indent=1))
+        except OSError as err:
+            raise RequorumError(f"{save}: {err.strerror}") from err
+    if output in ("json", "yaml"):
+        render.data(made.plan, output)
+        return
+    render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
+    show(made.plan)
+
+
+def show(plan: Plan) -> None:
+    """The plan as a runbook."""
+    out = render.console()
+    out.print()
+    out.print(f"plan {plan.run} for {plan.cluster} (etcd {plan.etcd_version}):")
+    out.print(runbook.as_text(plan), soft_wrap=True)
+    for warning in plan.warnings:
+        out.print(f"warning: {warning}")
+
+
+def new_run() -> str:
+    """A name for a run: when it was planned, and four random digits."""
+    return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def make_one(
+    inventory_path: Path | None,
+    snapshots: tuple[Path, ...],
+    etcd_dir: Path | None,
+    source_id: str,
+    powered_off: tuple[str, ...],
+) -> Planned:
+    """Survey in full, decide, plan."""
+    inventory = options.load_inventory(inventory_path)
+    tools = options.find_tools(etcd_dir, inventory)
+    for path in snapshots:
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file")
+    absolute = [path.absolute() for path in snapshots]
+    survey = anyio.run(partial(gather.survey_hosts, inventory, tools, in_full=True, snapshots=absolute))
+    verdict = decide(survey)
+    made = make.make_plan(
+        survey,
+        verdict,
+        run=new_run(),
+        tools=str(tools.etcd.parent),
+        powered_off=powered_off,
+        source_id=source_id,
+    )
+    return Planned(survey=survey, verdict=verdict, plan=made, tools=tools)
+
+
+def load_plan(path: Path) -> Plan:
+    """A plan that was saved."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Plan)
+    except OSError as err:
+        raise UsageError(f"{path}: {err.strerror}") from err
+    except msgspec.DecodeError as err:
+        raise UsageError(f"{path}: not a plan: {err}") from err

@@ -1,0 +1,60 @@
+"""How a run is shown on standard error: a line for each phase, one live row for each step on a terminal."""
+
+import time
+
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from requorum.cli import render
+from requorum.plan.values import Step
+
+_MARKS = {"done": ("ok", "green"), "failed": ("failed", "bold red"), "undone": ("undone", "yellow")}
+
+
+class Shown:
+    """Progress on a terminal (live rows) or in a log (plain lines)."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or render.console(err=True)
+        self.rows: dict[str, tuple[float, str]] = {}
+        self.live: Live | None = None
+
+    def __enter__(self) -> "Shown":
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, get_renderable=self._table, refresh_per_second=8, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def pause(self) -> None:
+        """Stop drawing while the operator is asked."""
+        self.__exit__()
+
+    def phase(self, number: int, of: int, title: str) -> None:
+        """A phase begins."""
+        where = f"{number}/{of} " if of else ""
+        self.console.print(Text(f"{where}{title}", style="bold"))
+
+    def step(self, step: Step, state: str, detail: str) -> None:
+        """A step begins or ends."""
+        name = step.member or "all"
+        if state == "begins":
+            self.rows[step.id] = (time.monotonic(), name)
+            return
+        began, _ = self.rows.pop(step.id, (time.monotonic(), name))
+        mark, style = _MARKS[state]
+        seconds = f"{time.monotonic() - began:.1f} s"
+        self.console.print(Text.assemble("    ", f"{name:<12} ", (mark, style), f" {seconds}", f"  {detail}" if detail else ""))
+
+    def _table(self) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        for began, name in self.rows.values():
+            grid.add_row("   ", Spinner("dots"), name, f"{time.monotonic() - began:.0f} s")
+        return grid

@@ -1,0 +1,135 @@
+"""``requorum recover`` and ``requorum resume``: carry a plan out, or go on with one that was begun."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import anyio
+import click
+import msgspec
+
+from requorum import errors
+from requorum.cli import options, plan_cmd, render
+from requorum.cli.progress import Shown
+from requorum.errors import Refused, UsageError
+from requorum.hosts import tools
+from requorum.plan.values import Plan
+from requorum.proof.prove import Proof
+from requorum.run import execute
+from requorum.run import journal as journals
+from requorum.run.context import Context
+from requorum.run.journal import Journal
+
+
+@click.command()
+@options.inventory
+@options.snapshots
+@options.etcd_dir
+@click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="Carry out this saved plan.")
+@click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
+@click.option("--powered-off", multiple=True, help="A member that is not surveyed and certainly off.")
+@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
+@click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
+@options.output
+def recover(
+    inventory_path: Path | None,
+    snapshots: tuple[Path, ...],
+    etcd_dir: Path | None,
+    plan_path: Path | None,
+    source_id: str,
+    powered_off: tuple[str, ...],
+    yes: bool,
+    confirm: str,
+    output: str,
+) -> int:
+    """Survey, decide, plan, and carry it out: nothing is moved before everything is known and you said so."""
+    _gate_terminal(yes)
+    if plan_path is not None:
+        if snapshots or source_id or powered_off:
+            raise UsageError("--plan already says what to recover from and who is off")
+        plan = plan_cmd.load_plan(plan_path)
+        found = tools.find([str(etcd_dir or plan.tools)])
+    else:
+        made = plan_cmd.make_one(inventory_path, snapshots, etcd_dir, source_id, powered_off)
+        plan, found = made.plan, made.tools
+        if output in ("table", "wide") and not yes:
+            render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
+            plan_cmd.show(plan)
+    _gate_name(plan, yes, confirm)
+    if any(one.plan.run == plan.run for one in journals.all_runs()):
+        raise UsageError(f"run {plan.run} was begun already", hint=f"requorum resume {plan.run}")
+    return carry_out(journals.create(plan), found, yes=yes, output=output)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--take-over", is_flag=True, help="Take the lock of a holder that is certainly gone.")
+@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
+@click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
+@options.etcd_dir
+@options.output
+def resume(run: str, take_over: bool, yes: bool, confirm: str, etcd_dir: Path | None, output: str) -> int:
+    """Go on with a run that was interrupted, from its journal."""
+    journal = journals.load(run)
+    if journal.state in (journals.ROLLING_BACK, journals.ROLLED_BACK):
+        raise UsageError(f"run {run} is {journal.state}", hint=f"requorum rollback {run} goes on with that")
+    if journal.state == journals.FINISHED:
+        raise UsageError(f"run {run} is finished already")
+    _gate_terminal(yes)
+    _gate_name(journal.plan, yes, confirm)
+    found = tools.find([str(etcd_dir or journal.plan.tools)])
+    return carry_out(journal, found, yes=yes, output=output, take_over=take_over)
+
+
+def _gate_terminal(yes: bool) -> None:
+    if not yes and not sys.stdin.isatty():
+        raise Refused(
+            "nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME (plan prints it)"
+        )
+
+
+def _gate_name(plan: Plan, yes: bool, confirm: str) -> None:
+    if yes and confirm != plan.cluster:
+        what = f"{confirm!r} is not its name" if confirm else "--yes needs --confirm"
+        raise Refused(f"not confirmed: {what}", hint=f"this cluster is --confirm {plan.cluster}")
+
+
+def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, take_over: bool = False) -> int:
+    """Run the plan of a journal to its end; returns the exit code."""
+    plan = journal.plan
+    with Shown() as progress:
+
+        def ask(text: str) -> bool:
+            if yes:
+                return True
+            progress.pause()
+            render.console(err=True).print(f"\n{text}")
+            typed = click.prompt(f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="", show_default=False)
+            return bool(typed.strip() == plan.cluster)
+
+        context = Context(journal=journal, tools=found, ask=ask, take_over=take_over)
+        answer = anyio.run(partial(execute.execute, context, progress))
+    proof = msgspec.convert(answer, Proof)
+    warnings = [*plan.warnings, *proof.warnings]
+    if output in ("json", "yaml"):
+        report = {
+            "schema": "requorum/Recovery/v1",
+            "run": plan.run,
+            "cluster": plan.cluster,
+            "verdict": plan.kind,
+            "source": plan.source.id if plan.source else "",
+            "predicted_lost_max": plan.loss_at_most if plan.loss_at_most >= 0 else None,
+            "bump": plan.bump,
+            "proof": proof,
+            "warnings": warnings,
+        }
+        render.data(report, output)
+    else:
+        render.proof(proof)
+        for warning in plan.warnings:
+            render.console().print(f"warning: {warning}")
+        render.console().print(
+            f"run {plan.run} is done; the old data is kept: requorum rollback {plan.run} puts it back, "
+            f"requorum cleanup {plan.run} removes it"
+        )
+    return errors.DONE_WITH_WARNINGS if warnings else errors.DONE

@@ -1,0 +1,83 @@
+"""``requorum rollback``: put everything back as it was before a run."""
+
+import sys
+from functools import partial
+
+import anyio
+import click
+
+from requorum.cli import options, render
+from requorum.cli.progress import Shown
+from requorum.errors import Refused, RequorumError, UsageError
+from requorum.etcdfiles import datadir, mvcc
+from requorum.etcdfiles.faults import EtcdFileError
+from requorum.hosts import tools
+from requorum.run import execute
+from requorum.run import journal as journals
+from requorum.run.context import Context
+from requorum.run.journal import Journal
+from requorum.survey import gather
+from requorum.survey.evidence import LiveEvidence
+
+
+@click.command()
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
+@click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
+@click.option("--discard-writes", type=int, default=0, metavar="N", help="Writes accepted since that may be set aside.")
+@click.option("--take-over", is_flag=True, help="Take the lock of a holder that is certainly gone.")
+@options.output
+def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: bool, output: str) -> None:
+    """Stop what the run started, set its data aside too, and put the old data and configuration back."""
+    journal = journals.load(run)
+    if journal.state == journals.ROLLED_BACK:
+        raise UsageError(f"run {run} was rolled back already")
+    plan = journal.plan
+    found = tools.find([plan.tools])
+    since = writes_since(journal, found) if journal.state != journals.ROLLING_BACK else 0
+    if yes:
+        if confirm != plan.cluster:
+            raise Refused("not confirmed: --yes needs --confirm", hint=f"this cluster is --confirm {plan.cluster}")
+        if since > discard_writes:
+            raise Refused(
+                f"{since} writes were accepted since the recovery; a rollback takes them out of service",
+                hint=f"if that is meant: --discard-writes {since} (they stay in the set-aside data until cleanup)",
+            )
+    elif not sys.stdin.isatty():
+        raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")
+    else:
+        render.console(err=True).print(
+            f"Rolling back run {run} of {plan.cluster}: what it started is stopped and set aside, the old data returns."
+            + (f"\n{since} writes were accepted since, and go out of service." if since else "")
+        )
+        if click.prompt(f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="") != plan.cluster:
+            raise Refused("not confirmed", changed="nothing was changed")
+    with Shown() as progress:
+        context = Context(journal=journal, tools=found, ask=lambda _: True, take_over=take_over)
+        undone = anyio.run(partial(execute.roll_back, context, progress))
+    if output in ("json", "yaml"):
+        render.data({"schema": "requorum/Rollback/v1", "run": run, "undone": undone, "set_aside_writes": since}, output)
+        return
+    render.console().print(f"run {run} is rolled back; everything is as it was, and etcd may be started again")
+
+
+def writes_since(journal: Journal, found: tools.Tools) -> int:
+    """How many revisions were made since the proof (or, without one, beyond what was promised)."""
+    plan = journal.plan
+    if not any(step.id in journal.begun for phase in plan.phases for step in phase.steps if step.kind == "start"):
+        return 0
+    proof = journal.result("prove", "")
+    base = int(proof["revision"]) if isinstance(proof, dict) else plan.least_revision
+    newest = 0
+    for member in plan.started:
+        live = gather.ask(member.config, found) if gather.answers(member.config.endpoint) else None
+        if isinstance(live, LiveEvidence):
+            newest = max(newest, live.revision)
+            continue
+        try:
+            newest = max(newest, mvcc.read_facts(datadir.layout_of(member.place.data_dir).db).revision)
+        except EtcdFileError:
+            continue
+    if not newest:
+        raise RequorumError("no member tells how many writes were accepted since the recovery")
+    return max(newest - base, 0)

@@ -1,0 +1,86 @@
+"""``requorum runs`` and ``requorum cleanup``: what was done on this machine, and the end of what was kept of it."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from requorum.cli import options, render
+from requorum.deployments import process
+from requorum.errors import Refused, UsageError
+from requorum.hosts import files
+from requorum.plan.values import wal_work_of, work_of
+from requorum.run import journal as journals
+from requorum.run import lock
+from requorum.run.journal import Journal
+
+
+def state_of(journal: Journal) -> str:
+    """What has become of a run."""
+    return journal.state or ("stopped or running" if journal.begun else "not begun")
+
+
+@click.command()
+@options.output
+def runs(output: str) -> None:
+    """The runs that were begun on this machine, oldest first."""
+    found: list[dict[str, Any]] = []
+    for one in journals.all_runs():
+        steps = sum(len(phase.steps) for phase in one.plan.phases)
+        found.append(
+            {
+                "run": one.plan.run,
+                "cluster": one.plan.cluster,
+                "verdict": one.plan.kind,
+                "state": state_of(one),
+                "done": len(one.done),
+                "steps": steps,
+                "last_sign": one.last_sign,
+            }
+        )
+    if output in ("json", "yaml"):
+        render.data({"schema": "requorum/Runs/v1", "runs": found}, output)
+        return
+    made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
+    for one in found:
+        made.add_row(
+            one["run"], one["cluster"], one["verdict"], one["state"], f"{one['done']}/{one['steps']}", one["last_sign"]
+        )
+    render.console().print(made if found else "no runs")
+
+
+@click.command()
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
+@click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
+def cleanup(run: str, yes: bool, confirm: str) -> None:
+    """Remove what a finished or rolled back run had set aside. After this there is no way back."""
+    journal = journals.load(run)
+    plan = journal.plan
+    if journal.state not in (journals.FINISHED, journals.ROLLED_BACK):
+        raise Refused(f"run {run} is {state_of(journal)}", hint=f"requorum resume {run}, or requorum rollback {run} first")
+    for member in plan.members:
+        if process.fenced_by(member.deployment) == run:
+            raise Refused(
+                f"{member.name} is still fenced by this run ({member.why or 'left behind'})",
+                hint="its disk may be all there is: replace the member, or roll back, before cleaning up",
+            )
+        if lock.read(member):
+            raise Refused(f"{member.name} is locked by run {lock.read(member).get('run')}")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")
+        confirm = click.prompt(f"Type the cluster's name ({plan.cluster}) to remove the old data for good", err=True)
+    if confirm != plan.cluster:
+        raise Refused("not confirmed", changed="nothing was removed", hint=f"this cluster is --confirm {plan.cluster}")
+    if not (journal.folder / "plan.json").exists():
+        raise UsageError(f"there is no run {run} here")
+    for member in plan.members:
+        for folder in dict.fromkeys((work_of(member, run), wal_work_of(member, run))):
+            files.remove_made(Path(folder))
+            if Path(folder).parent.is_dir() and not any(Path(folder).parent.iterdir()):
+                Path(folder).parent.rmdir()
+        files.remove_made(process.set_aside_path(member.deployment, run))
+    files.remove_made(journal.folder)
+    render.console().print(f"run {run} is cleaned up; its old data is gone")

@@ -1,0 +1,63 @@
+"""``requorum survey``: look at every disk, change nothing, say what is possible."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+
+from requorum.cli import options, render
+from requorum.errors import UsageError
+from requorum.survey import gather
+from requorum.survey.evidence import Survey
+from requorum.verdict.decide import decide
+
+
+@click.command()
+@click.argument("dirs", nargs=-1, type=click.Path(path_type=Path))
+@options.inventory
+@options.snapshots
+@options.etcd_dir
+@click.option("--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR.")
+@click.option("--verify", is_flag=True, help="Read every file in full: hashes, records, checksums.")
+@options.output
+def survey(
+    dirs: tuple[Path, ...],
+    inventory_path: Path | None,
+    snapshots: tuple[Path, ...],
+    etcd_dir: Path | None,
+    wal_dirs: tuple[Path, ...],
+    verify: bool,
+    output: str,
+) -> None:
+    """What every member's disk holds, what the cluster can be rebuilt from, and what each choice would lose.
+
+    Give data dirs (DIR...), as copied from the hosts, or an inventory. Reads only; takes no lock.
+    """
+    found = look(dirs, inventory_path, snapshots, etcd_dir, wal_dirs, in_full=verify)
+    verdict = decide(found)
+    if output in ("json", "yaml"):
+        answer: dict[str, Any] = {"schema": "requorum/SurveyAndVerdict/v1", "survey": found, "verdict": verdict}
+        render.data(answer, output)
+        return
+    render.survey_and_verdict(found, verdict, wide=output == "wide")
+
+
+def look(
+    dirs: tuple[Path, ...],
+    inventory_path: Path | None,
+    snapshots: tuple[Path, ...],
+    etcd_dir: Path | None,
+    wal_dirs: tuple[Path, ...],
+    *,
+    in_full: bool,
+) -> Survey:
+    """Survey dirs where some were given, else an inventory."""
+    if dirs and inventory_path:
+        raise UsageError("give data dirs or an inventory, not both")
+    if dirs:
+        return anyio.run(partial(gather.survey_dirs, dirs, in_full=in_full, snapshots=snapshots, wal_dirs=wal_dirs))
+    inventory = options.load_inventory(inventory_path)
+    tools = options.find_tools(etcd_dir, inventory)
+    return anyio.run(partial(gather.survey_hosts, inventory, tools, in_full=in_full, snapshots=snapshots))

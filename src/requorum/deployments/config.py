@@ -1,0 +1,25 @@
+"""How a member is configured to run, whatever the kind of deployment."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberConfig:
+    """What a member's config file, env file or manifest says.
+
+    ``endpoint`` is where clients reach it; ``quota`` is in bytes; the last three are files on its host, empty without
+    TLS.
+    """
+
+    name: str
+    data_dir: str
+    wal_dir: str
+    peer_urls: tuple[str, ...]
+    endpoint: str
+    initial_cluster: str
+    token: str
+    state: str
+    quota: int
+    ca: str = ""
+    cert: str = ""
+    key: str = ""

@@ -1,0 +1,93 @@
+"""The one place that runs programs: argument lists only, an explicit environment, no standard input, a time limit."""
+
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A program that ended by itself with status 0. ``out`` and ``err`` are its whole output."""
+
+    out: str
+    err: str
+
+
+class ProgramError(Exception):
+    """A program that did not do its work. ``command`` can be pasted into a shell; ``detail`` is what it said last."""
+
+    def __init__(self, argv: Sequence[str], what: str, detail: str = "") -> None:
+        self.command = shlex.join(argv)
+        self.what = what
+        self.detail = detail.strip()
+        super().__init__(f"{argv[0]} {what}" + (f": {last_line(self.detail)}" if self.detail else ""))
+
+
+class NotFound(ProgramError):
+    """The program is not there, or may not be run."""
+
+
+class TimedOut(ProgramError):
+    """It did not end in time and was killed."""
+
+
+class Killed(ProgramError):
+    """A signal ended it."""
+
+
+class ExitedNonZero(ProgramError):
+    """It ended with another status than 0."""
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty: where programs say what is wrong."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1].strip()[:600] if lines else ""
+
+
+def run(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> Completed:
+    """Run a program to its end; raises a :class:`ProgramError` that tells the four ways of failing apart."""
+    args = [os.fspath(one) for one in argv]
+    try:
+        done = subprocess.run(
+            args,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={"PATH": PATH, **(env or {})},
+            cwd=cwd,
+            timeout=seconds,
+            check=False,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired as err:
+        said = (err.stderr or b"").decode(errors="replace")
+        raise TimedOut(args, f"did not end within {seconds:.0f} s", said) from err
+    except OSError as err:
+        raise NotFound(args, f"cannot be run: {err.strerror}") from err
+    out, said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    if done.returncode < 0:
+        raise Killed(args, f"was killed by {signal.Signals(-done.returncode).name}", said or out)
+    if done.returncode:
+        raise ExitedNonZero(args, f"failed with status {done.returncode}", said or out)
+    return Completed(out=out, err=said)
+
+
+def which(name: str, folders: Sequence[str | Path]) -> Path | None:
+    """The first executable file ``name`` in some folders."""
+    for folder in folders:
+        path = Path(folder) / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return path
+    return None

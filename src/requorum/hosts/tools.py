@@ -1,0 +1,102 @@
+"""etcd's own programs on a host, and what each version can do."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from requorum.errors import RequorumError
+from requorum.hosts import programs
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+TOOL_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """The programs of one etcd version. ``can_bump``: its restore knows --bump-revision (3.4.27, 3.5.10, 3.6.0)."""
+
+    etcd: Path
+    etcdctl: Path
+    etcdutl: Path
+    version: str
+
+    @property
+    def minor(self) -> str:
+        """``3.5`` of ``3.5.30``."""
+        return self.version.rsplit(".", 1)[0]
+
+    @property
+    def can_bump(self) -> bool:
+        """Whether its restore can raise the revision."""
+        numbers = tuple(int(one) for one in self.version.split("."))
+        return numbers >= (3, 6, 0) or (3, 5, 10) <= numbers < (3, 6) or (3, 4, 27) <= numbers < (3, 5)
+
+
+def find(folders: Sequence[Path | str]) -> Tools:
+    """The programs in the first folder that has ``etcd``; raises RequorumError when one is missing or does not run."""
+    folders = [Path(one).absolute() for one in folders or programs.PATH.split(":")]
+    for folder in folders:
+        etcd = programs.which("etcd", [folder])
+        if etcd is not None:
+            break
+    else:
+        raise RequorumError(
+            "etcd is not found in " + ", ".join(str(one) for one in folders),
+            hint="name the folder that holds etcd, etcdctl and etcdutl with --etcd-dir DIR (tools: in the inventory)",
+        )
+    found = {name: programs.which(name, [etcd.parent, *folders]) for name in ("etcdctl", "etcdutl")}
+    for name, path in found.items():
+        if path is None:
+            raise RequorumError(f"{name} is not found beside {etcd}", hint=f"put {name} of the same version there")
+    etcdctl, etcdutl = found["etcdctl"], found["etcdutl"]
+    assert etcdctl is not None
+    assert etcdutl is not None
+    version = version_of([etcd, "--version"])
+    for argv in ([etcdutl, "version"], [etcdctl, "version"]):
+        other = version_of(argv)
+        if other.rsplit(".", 1)[0] != version.rsplit(".", 1)[0]:
+            raise RequorumError(
+                f"{argv[0]} is version {other}, but {etcd} is {version}", hint="use programs of one minor version"
+            )
+    return Tools(etcd=etcd, etcdctl=etcdctl, etcdutl=etcdutl, version=version)
+
+
+def version_of(argv: Sequence[str | Path]) -> str:
+    """The version that a program prints first."""
+    try:
+        said = programs.run(argv, seconds=TOOL_SECONDS).out
+    except programs.ProgramError as err:
+        raise RequorumError(str(err), hint="is this the right program for this machine?") from err
+    match = _VERSION.search(said)
+    if match is None:
+        raise RequorumError(f"{argv[0]} does not print a version: {programs.last_line(said)!r}")
+    return match.group(0)
+
+
+def client_flags(endpoint: str, ca: str, cert: str, key: str) -> list[str]:
+    """etcdctl's flags for one endpoint."""
+    flags = [f"--endpoints={endpoint}"]
+    for name, value in (("cacert", ca), ("cert", cert), ("key", key)):
+        if value:
+            flags.append(f"--{name}={value}")
+    return flags
+
+
+def ctl_json(tools: Tools, flags: Sequence[str], words: Sequence[str], seconds: float) -> Any:
+    """Run etcdctl with JSON output; raises ProgramError, also for output that is no JSON."""
+    argv = [
+        str(tools.etcdctl),
+        *flags,
+        f"--command-timeout={seconds:.0f}s",
+        f"--dial-timeout={min(seconds, 3):.0f}s",
+        "-w=json",
+        *words,
+    ]
+    done = programs.run(argv, seconds=seconds + 5, env={"ETCDCTL_API": "3"})
+    try:
+        return json.loads(done.out)
+    except ValueError as err:
+        raise programs.ProgramError(argv, "did not print JSON", done.out) from err

@@ -1,0 +1,222 @@
+"""From a verdict to a plan. The order of the phases is the promise: nothing destructive before everything is known."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from requorum.errors import NoSource, Refused, UsageError
+from requorum.plan import runbook
+from requorum.plan.values import Phase, Plan, PlanMember, Step, StepKind
+from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Unknown
+from requorum.verdict import values
+from requorum.verdict.values import Source, Verdict
+
+
+def make_plan(
+    survey: Survey,
+    verdict: Verdict,
+    *,
+    run: str,
+    tools: str,
+    powered_off: Sequence[str] = (),
+    source_id: str = "",
+) -> Plan:
+    """The plan for a verdict, from its best source unless another is named.
+
+    Raises Refused when a safety gate forbids it, NoSource when there is nothing to rebuild from.
+    """
+    if verdict.refusal:
+        raise Refused(verdict.refusal)
+    if verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
+        raise Refused(
+            f"nothing to recover: {verdict.summary}", hint="a restore would throw away what the live members hold"
+        )
+    if verdict.kind == values.UNDECIDED:
+        raise Refused(verdict.summary, hint="leave the disks that do not belong here out of the inventory")
+    _gate_unsurveyed(verdict, powered_off)
+    if verdict.kind == values.START_AS_IS and not source_id:
+        return _start_plan(survey, verdict, run, tools, tuple(powered_off))
+    return _rebuild_plan(survey, verdict, _choose(verdict, source_id), run, tools, tuple(powered_off))
+
+
+def _gate_unsurveyed(verdict: Verdict, powered_off: Sequence[str]) -> None:
+    """Members that were not surveyed and fenced could still form a quorum among themselves."""
+    open_ = [name for name in verdict.unsurveyed if name not in powered_off]
+    if open_:
+        names = ", ".join(open_)
+        raise Refused(
+            f"{names} voted in this cluster and was not surveyed: it could be alive, and could form a cluster of its own",
+            hint="add it to the inventory, or say --powered-off NAME for each member that is certainly off",
+        )
+
+
+def _choose(verdict: Verdict, source_id: str) -> Source:
+    if not verdict.sources:
+        refused = [one.text for one in verdict.findings if one.text.startswith("refused")]
+        if refused:
+            raise Refused(f"the snapshot is {refused[0]}", hint="give a snapshot of this cluster")
+        raise NoSource(verdict.summary, hint="look for a snapshot file and give it with --snapshot FILE")
+    if not source_id:
+        return verdict.sources[0]
+    for source in verdict.sources:
+        if source_id == source.id:
+            return source
+    known = "; ".join(one.id for one in verdict.sources)
+    raise UsageError(f"there is no source {source_id!r}", hint=f"known: {known}")
+
+
+def _member(evidence: MemberEvidence, role: str, why: str) -> PlanMember:
+    for part in (evidence.config, evidence.deployment, evidence.place):
+        if isinstance(part, Unknown):
+            raise Refused(
+                f"{evidence.name}: {part.unknown}", hint="every member that is to run must be configured, even if empty"
+            )
+    assert isinstance(evidence.config, MemberConfig)
+    assert not isinstance(evidence.deployment, Unknown)
+    assert not isinstance(evidence.place, Unknown)
+    return PlanMember(
+        name=evidence.name,
+        host=evidence.host,
+        role=role,  # type: ignore[arg-type]
+        why=why,
+        config=evidence.config,
+        deployment=evidence.deployment,
+        place=evidence.place,
+        was_running=not isinstance(evidence.process, Unknown) and evidence.process.running,
+    )
+
+
+def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_off: tuple[str, ...]) -> Plan:
+    assert verdict.start is not None
+    left = {one.member: one.why for one in verdict.start.left_behind}
+    members = tuple(
+        _member(one, "leave fenced" if one.name in left else "start", left.get(one.name, "")) for one in survey.members
+    )
+    warnings = tuple(f"{name} stays fenced until it is replaced: {why}" for name, why in left.items())
+    plan = _plan(survey, verdict, run, tools, members, powered_off)
+    plan = replace(plan, kind="start as is", least_revision=verdict.start.revision, warnings=warnings, loss_at_most=0)
+    return _with_phases(
+        plan,
+        [
+            ("lock every member", "lock", _all),
+            ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
+            ("look again: read every disk in full, decide again", "look again", None),
+            ("copy logs and dbs aside", "copy aside", _starting),
+            ("preflight", "preflight", _starting),
+            ("the operator's word", "the operator's word", None),
+            ("configure: state existing, fence lifted", "configure", _starting),
+            ("start", "start", _starting),
+            ("prove", "prove", None),
+            ("unlock", "unlock", _all),
+        ],
+    )
+
+
+def _rebuild_plan(
+    survey: Survey, verdict: Verdict, source: Source, run: str, tools: str, powered_off: tuple[str, ...]
+) -> Plan:
+    members = tuple(_member(one, "restore", "") for one in survey.members)
+    warnings = []
+    bump = source.bump
+    if bump and not survey.etcdutl_can_bump:
+        bump = 0
+        warnings.append(
+            f"etcdutl {survey.etcd_version} cannot raise the revision (--bump-revision needs 3.5.10 or 3.6): restart "
+            f"every Kubernetes component, kubelets included, or their caches stay wrong"
+        )
+    plan = _plan(survey, verdict, run, tools, members, powered_off)
+    plan = replace(
+        plan,
+        kind="rebuild",
+        source=source,
+        source_on=source.member or members[0].name,
+        token=f"requorum-{run}",
+        bump=bump,
+        least_revision=source.revision + bump if source.revision_exact else bump,
+        loss_at_most=source.loss.at_most,
+        warnings=tuple(warnings),
+    )
+    return _with_phases(
+        plan,
+        [
+            ("lock every member", "lock", _all),
+            ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
+            ("look again: read every disk in full, decide again", "look again", None),
+            ("build the source and open it in a throwaway etcd", "build source", _source_host),
+            ("ship it to every member, the same bytes", "ship", _others),
+            ("restore it beside the old data", "restore beside", _starting),
+            ("preflight", "preflight", _starting),
+            ("the operator's word", "the operator's word", None),
+            ("set the old data aside", "set aside", _starting),
+            ("move the restored data in", "move in", _starting),
+            ("configure: new token, state existing, fence lifted", "configure", _starting),
+            ("start", "start", _starting),
+            ("prove", "prove", None),
+            ("unlock", "unlock", _all),
+        ],
+    )
+
+
+def _plan(
+    survey: Survey,
+    verdict: Verdict,
+    run: str,
+    tools: str,
+    members: tuple[PlanMember, ...],
+    powered_off: tuple[str, ...],
+) -> Plan:
+    return Plan(
+        run=run,
+        made=survey.at,
+        cluster=verdict.cluster,
+        cluster_id=verdict.cluster_id,
+        kind="rebuild",
+        summary=verdict.summary,
+        proof=verdict.proof,
+        tools=tools,
+        etcd_version=survey.etcd_version,
+        members=members,
+        source=None,
+        source_on="",
+        snapshots=tuple(one.path for one in survey.snapshots),
+        token="",
+        bump=0,
+        least_revision=0,
+        loss_at_most=0,
+        powered_off=powered_off,
+        phases=(),
+        warnings=(),
+    )
+
+
+def _all(plan: Plan) -> tuple[PlanMember, ...]:
+    return plan.members
+
+
+def _starting(plan: Plan) -> tuple[PlanMember, ...]:
+    return plan.started
+
+
+def _source_host(plan: Plan) -> tuple[PlanMember, ...]:
+    return (plan.member(plan.source_on),)
+
+
+def _others(plan: Plan) -> tuple[PlanMember, ...]:
+    return tuple(one for one in plan.members if one.name != plan.source_on)
+
+
+def _with_phases(plan: Plan, outline: "Sequence[tuple[str, StepKind, object]]") -> Plan:
+    phases = []
+    for number, (title, kind, who) in enumerate(outline, 1):
+        members: tuple[PlanMember | None, ...] = who(plan) if callable(who) else (None,)
+        steps = tuple(
+            Step(
+                id=f"{number:02}-{kind.replace(' ', '-')}" + (f"/{member.name}" if member else ""),
+                kind=kind,
+                member=member.name if member else "",
+                commands=runbook.commands(plan, kind, member),
+            )
+            for member in members
+        )
+        if steps:
+            phases.append(Phase(title=title, steps=steps))
+    return replace(plan, phases=tuple(phases))

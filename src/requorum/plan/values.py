@@ -1,0 +1,112 @@
+"""What a plan is made of: frozen, versioned, serialisable. A step is its kind and its member; all else is the plan's."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from requorum.survey.evidence import MemberConfig, Place, ProcessDeployment
+from requorum.verdict.values import Source
+
+StepKind = Literal[
+    "lock",
+    "fence",
+    "look again",
+    "copy aside",
+    "build source",
+    "ship",
+    "restore beside",
+    "preflight",
+    "the operator's word",
+    "set aside",
+    "move in",
+    "configure",
+    "start",
+    "prove",
+    "unlock",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanMember:
+    """One member in the plan. ``role``: restored from the source, started as it is, or left fenced."""
+
+    name: str
+    host: str
+    role: Literal["restore", "start", "leave fenced"]
+    why: str
+    config: MemberConfig
+    deployment: ProcessDeployment
+    place: Place
+    was_running: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step. ``member`` is empty for a step that concerns all. ``commands`` are what a person would type."""
+
+    id: str
+    kind: StepKind
+    member: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Steps that run at the same time; none of the next phase begins before all of these are done."""
+
+    title: str
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a run needs to know. ``run`` names it; ``token`` is the fresh cluster token of a rebuild.
+
+    ``least_revision`` is where the cluster must stand at the end; ``warnings`` make a finished run end with exit 3.
+    ``source_on`` is the member on whose host the source is built.
+    """
+
+    schema: Literal["requorum/Plan/v1"] = "requorum/Plan/v1"
+    run: str
+    made: str
+    cluster: str
+    cluster_id: int
+    kind: Literal["start as is", "rebuild"]
+    summary: str
+    proof: tuple[str, ...]
+    tools: str
+    etcd_version: str
+    members: tuple[PlanMember, ...]
+    source: Source | None
+    source_on: str
+    snapshots: tuple[str, ...]
+    token: str
+    bump: int
+    least_revision: int
+    loss_at_most: int
+    powered_off: tuple[str, ...]
+    phases: tuple[Phase, ...]
+    warnings: tuple[str, ...]
+
+    def member(self, name: str) -> PlanMember:
+        """A member by name."""
+        return next(one for one in self.members if one.name == name)
+
+    @property
+    def started(self) -> tuple[PlanMember, ...]:
+        """The members that run in the end."""
+        return tuple(one for one in self.members if one.role != "leave fenced")
+
+    @property
+    def initial_cluster(self) -> str:
+        """``name=url`` of every started member, as etcd's flag wants it."""
+        return ",".join(f"{one.config.name}={url}" for one in self.started for url in one.config.peer_urls)
+
+
+def work_of(member: PlanMember, run: str) -> str:
+    """The folder, on the data dir's file system, that holds what a run keeps for a member."""
+    return f"{member.place.work}/{run}"
+
+
+def wal_work_of(member: PlanMember, run: str) -> str:
+    """The same on the WAL dir's file system."""
+    return f"{member.place.wal_work}/{run}"

@@ -1,0 +1,203 @@
+"""Ask a started cluster whether it is what the plan promised.
+
+``endpoint health`` is not enough (members that diverged are "healthy"): revision and hash are compared on every member.
+A difference in hash at one revision is never asked about again in the hope that it goes away.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from requorum.deployments.config import MemberConfig
+from requorum.errors import RequorumError
+from requorum.hosts import programs, tools
+from requorum.hosts.tools import Tools
+
+HEALTH_SECONDS = 180.0
+SETTLE_SECONDS = 30.0
+CALL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One endpoint, in the words of ``endpoint status``. Sizes are in bytes."""
+
+    member: str
+    endpoint: str
+    id: str
+    version: str
+    db_size: int
+    leader: bool
+    learner: bool
+    term: int
+    index: int
+    applied: int
+    revision: int
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What was found. ``hash`` is the same on every member at ``revision``; ``warnings`` are what is left to do."""
+
+    schema: Literal["requorum/Proof/v1"] = "requorum/Proof/v1"
+    cluster_id: str
+    revision: int
+    hash: str
+    rows: tuple[Row, ...]
+    alarms: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def prove(members: Sequence[MemberConfig], least_revision: int, found: Tools) -> Proof:
+    """Wait until every member is healthy, then compare them; raises RequorumError with the first thing that is wrong."""
+    with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
+        list(pool.map(lambda one: wait_healthy(one, found), members))
+    statuses = _settled(members, found)
+    rows = tuple(_row(member, status) for member, status in zip(members, statuses, strict=True))
+    clusters = {str(status["header"]["cluster_id"]) for status in statuses}
+    if len(clusters) > 1:
+        raise RequorumError("the members formed different clusters: " + ", ".join(sorted(clusters)))
+    revision = min(row.revision for row in rows)
+    if revision < least_revision:
+        low = next(row for row in rows if row.revision == revision)
+        raise RequorumError(f"{low.member} is at revision {revision}, at least {least_revision} was predicted")
+    listed = _member_names(members[0], found)
+    unexpected = {name for name in listed if name} - {member.name for member in members}
+    digest = _equal_hash(members, revision, found)
+    alarms, warnings = _alarms(members, rows, found)
+    if unexpected:
+        warnings.append(f"members that were not started: {', '.join(sorted(unexpected))}")
+    return Proof(
+        cluster_id=f"{int(clusters.pop()):x}",
+        revision=revision,
+        hash=digest,
+        rows=rows,
+        alarms=tuple(alarms),
+        warnings=tuple(warnings),
+    )
+
+
+def _flags(member: MemberConfig) -> list[str]:
+    return tools.client_flags(member.endpoint, member.ca, member.cert, member.key)
+
+
+def _ask(member: MemberConfig, words: Sequence[str], found: Tools) -> Any:
+    try:
+        return tools.ctl_json(found, _flags(member), words, CALL_SECONDS)
+    except programs.ProgramError as err:
+        raise RequorumError(f"{member.name} does not answer: {err}") from err
+
+
+def wait_healthy(member: MemberConfig, found: Tools) -> None:
+    """Wait until a member commits a proposal."""
+    deadline = time.monotonic() + HEALTH_SECONDS
+    while True:
+        try:
+            answer = tools.ctl_json(found, _flags(member), ["endpoint", "health"], 3)
+            if isinstance(answer, list) and answer and answer[0].get("health"):
+                return
+            said = str(answer)
+        except programs.ProgramError as err:
+            said = programs.last_line(err.detail) or str(err)
+        if time.monotonic() > deadline:
+            raise RequorumError(
+                f"{member.name} ({member.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
+                hint="look at its log; the command that goes on is printed below",
+            )
+        time.sleep(0.1)
+
+
+def _settled(members: Sequence[MemberConfig], found: Tools) -> list[dict[str, Any]]:
+    """The status of every member once all have applied as much as the first one had."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        statuses: list[dict[str, Any]] = []
+        for member in members:
+            answer = _ask(member, ["endpoint", "status"], found)
+            try:
+                statuses.append(answer[0]["Status"])
+                int(statuses[-1]["header"]["revision"])
+            except (KeyError, IndexError, TypeError) as err:
+                raise RequorumError(f"{member.name}: its status cannot be read: {answer!r}") from err
+        revisions = {int(one["header"]["revision"]) for one in statuses}
+        led = {int(one.get("leader", 0)) for one in statuses}
+        if len(revisions) == 1 and len(led) == 1 and 0 not in led:
+            return statuses
+        if time.monotonic() > deadline:
+            seen = ", ".join(
+                f"{member.name} {int(one['header']['revision'])}" for member, one in zip(members, statuses, strict=True)
+            )
+            raise RequorumError(f"the members do not come to one revision and one leader: {seen}")
+        time.sleep(0.1)
+
+
+def _row(member: MemberConfig, status: dict[str, Any]) -> Row:
+    header = status["header"]
+    return Row(
+        member=member.name,
+        endpoint=member.endpoint,
+        id=f"{int(header['member_id']):x}",
+        version=str(status.get("version", "")),
+        db_size=int(status.get("dbSize", 0)),
+        leader=int(status.get("leader", 0)) == int(header["member_id"]),
+        learner=bool(status.get("isLearner", False)),
+        term=int(status.get("raftTerm", 0)),
+        index=int(status.get("raftIndex", 0)),
+        applied=int(status.get("raftAppliedIndex", 0)),
+        revision=int(header["revision"]),
+        errors=tuple(str(one) for one in status.get("errors") or ()),
+    )
+
+
+def _member_names(member: MemberConfig, found: Tools) -> list[str]:
+    answer = _ask(member, ["member", "list"], found)
+    return [str(one.get("name", "")) for one in answer.get("members", [])]
+
+
+def _equal_hash(members: Sequence[MemberConfig], revision: int, found: Tools) -> str:
+    """The hash at one revision, the same on every member; waits only for compactions to become the same."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        hashes: dict[str, tuple[int, int]] = {}
+        for member in members:
+            answer = _ask(member, ["endpoint", "hashkv", f"--rev={revision}"], found)
+            body = answer[0]["HashKV"]
+            hashes[member.name] = (int(body["hash"]), int(body.get("compact_revision", 0)))
+        if len({compacted for _, compacted in hashes.values()}) == 1:
+            break
+        if time.monotonic() > deadline:
+            raise RequorumError(f"the members do not come to one compact revision: {hashes}")
+        time.sleep(0.2)
+    digests = {digest for digest, _ in hashes.values()}
+    if len(digests) > 1:
+        seen = ", ".join(f"{name} {digest:x}" for name, (digest, _) in hashes.items())
+        raise RequorumError(
+            f"the members hold different data at revision {revision}: {seen}",
+            hint="keep everything as it is; requorum rollback RUN puts the old state back",
+        )
+    return f"{digests.pop():x}"
+
+
+def _alarms(members: Sequence[MemberConfig], rows: Sequence[Row], found: Tools) -> tuple[list[str], list[str]]:
+    """The alarms that stand, and what to do. NOSPACE is disarmed only where there is room again; CORRUPT never."""
+    answer = _ask(members[0], ["alarm", "list"], found)
+    names = {1: "NOSPACE", 2: "CORRUPT"}
+    raised = {names.get(int(one.get("alarm", 0)), str(one.get("alarm"))) for one in answer.get("alarms", [])}
+    warnings: list[str] = []
+    if raised == {"NOSPACE"}:
+        room = all(row.db_size < member.quota for row, member in zip(rows, members, strict=True))
+        if room:
+            try:
+                programs.run([found.etcdctl, *_flags(members[0]), "alarm", "disarm"], seconds=CALL_SECONDS)
+            except programs.ProgramError as err:
+                warnings.append(f"the NOSPACE alarm could not be disarmed: {err}")
+            else:
+                return [], ["a NOSPACE alarm came back with the data and was disarmed: the db is under its quota again"]
+        else:
+            warnings.append("a NOSPACE alarm stands and the db is over its quota: compact and defragment, then disarm")
+    elif raised:
+        warnings.append(f"alarms stand: {', '.join(sorted(raised))}; CORRUPT is never disarmed by requorum")
+    return sorted(raised), warnings

@@ -1,0 +1,235 @@
+"""Carry a plan out: phase by phase, the steps of a phase at the same time, each journaled before and after.
+
+A phase ends at a barrier: when one of its steps fails, the others are let finish, and nothing of the next phase begins.
+"""
+
+import shlex
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+
+from requorum.errors import Locked, Refused, RequorumError, StoppedMidway, UsageError
+from requorum.plan import runbook
+from requorum.plan.values import Phase, PlanMember, Step
+from requorum.run import journal as journals
+from requorum.run import lock
+from requorum.run.context import Context
+from requorum.run.steps import (
+    build_source,
+    configure,
+    copy_aside,
+    fence,
+    locking,
+    look_again,
+    move_in,
+    preflight,
+    prove,
+    put_copy_back,
+    restore_beside,
+    set_aside,
+    ship,
+    start,
+    word,
+)
+
+DO: dict[str, Callable[[Context, Any], Any]] = {
+    "lock": locking.do,
+    "fence": fence.do,
+    "look again": look_again.do,
+    "copy aside": copy_aside.do,
+    "build source": build_source.do,
+    "ship": ship.do,
+    "restore beside": restore_beside.do,
+    "preflight": preflight.do,
+    "the operator's word": word.do,
+    "set aside": set_aside.do,
+    "move in": move_in.do,
+    "configure": configure.do,
+    "start": start.do,
+    "prove": prove.do,
+    "unlock": locking.release,
+}
+
+CHECKS = ("lock", "look again", "preflight")
+"""Steps that are done again when a run is resumed before any data was moved: the world may have become another."""
+
+UNLOCKED = ("lock", "unlock")
+
+
+class Progress(Protocol):
+    """Who is told how a run goes on."""
+
+    def phase(self, number: int, of: int, title: str) -> None:
+        """A phase begins."""
+
+    def step(self, step: Step, state: str, detail: str) -> None:
+        """A step began, is done, or failed."""
+
+
+async def execute(context: Context, progress: Progress) -> dict[str, Any]:
+    """Run all steps that are not done yet; returns the proof. Raises one RequorumError at the first barrier not passed."""
+    journal, plan = context.journal, context.plan
+    moved = journal.data_moved
+    for number, phase in enumerate(plan.phases, 1):
+        steps = [step for step in phase.steps if _wanted(step, journal, moved)]
+        if not steps:
+            continue
+        progress.phase(number, len(plan.phases), phase.title)
+        failures = await _phase(context, steps, progress)
+        if failures:
+            raise _stopped(context, phase, failures)
+    journal.write(journals.FINISHED)
+    proof = journal.result("prove", "")
+    return proof if isinstance(proof, dict) else {}
+
+
+def _wanted(step: Step, journal: journals.Journal, moved: bool) -> bool:
+    if step.kind == "lock":
+        return True
+    return step.id not in journal.done or (step.kind in CHECKS and not moved)
+
+
+async def _phase(context: Context, steps: list[Step], progress: Progress) -> list[tuple[Step, Exception]]:
+    """Run steps at the same time; all are let finish."""
+    failures: list[tuple[Step, Exception]] = []
+    gate = anyio.Lock()
+
+    async def one(step: Step) -> None:
+        member = context.plan.member(step.member) if step.member else None
+        progress.step(step, "begins", "")
+        try:
+            if member is not None and step.kind not in UNLOCKED:
+                lock.check(member, context.plan.run)
+            async with gate:
+                context.journal.write(journals.BEGIN, step.id, _journaled(step))
+            result = await anyio.to_thread.run_sync(partial(DO[step.kind], context, member))
+            async with gate:
+                context.journal.write(journals.DONE, step.id, _journaled(step), result=result)
+        except (RequorumError, OSError) as err:
+            failures.append((step, err))
+            async with gate:
+                context.journal.write(journals.FAILED, step.id, _journaled(step), why=str(err))
+            progress.step(step, "failed", str(err))
+            return
+        progress.step(step, "done", "")
+
+    async with anyio.create_task_group() as group:
+        for step in steps:
+            group.start_soon(one, step)
+    return failures
+
+
+def _journaled(step: Step) -> str:
+    """The member whose own journal gets the line: not before its work folder is there."""
+    return "" if step.kind == "lock" else step.member
+
+
+def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exception]]) -> RequorumError:
+    """One error for a phase that did not pass: what happened where, what is and is not changed, how to go on."""
+    plan = context.plan
+    first = failures[0][1]
+    if phase.steps[0].kind == "lock":
+        _release_own(context)
+        if isinstance(first, RequorumError):
+            return first
+        return RequorumError(f"a member could not be locked: {_text(first)}", hint="is its folder writable by this user?")
+    if isinstance(first, (Refused, StoppedMidway, Locked)):
+        return first
+    what = "; ".join(f"{step.member or 'the cluster'}: {_text(err)}" for step, err in failures)
+    hints = [err.hint for _, err in failures if isinstance(err, RequorumError) and err.hint]
+    run = plan.run
+    changed = (
+        "data was set aside, nothing of it is lost" if context.journal.data_moved else "no member's data was changed"
+    )
+    rest = runbook.rest_as_text(plan, tuple(context.journal.done))
+    return StoppedMidway(
+        f"stopped in '{phase.title}': {what}",
+        changed=f"{changed}; etcd is fenced where it was not started\n\nWhat is left, by hand:\n" + "\n".join(rest),
+        hint="; ".join([*hints, f"requorum resume {run} goes on, requorum rollback {run} puts everything back"]),
+    )
+
+
+def _text(err: Exception) -> str:
+    if isinstance(err, RequorumError):
+        return err.message
+    if isinstance(err, OSError):
+        return f"{err.filename or ''}: {err.strerror or err}".lstrip(": ")
+    return str(err)
+
+
+def _release_own(context: Context) -> None:
+    """Give back the locks of a run that could not lock all its members."""
+    if context.journal.begun <= {step.id for step in context.plan.phases[0].steps}:
+        for member in context.plan.members:
+            lock.release(member, context.plan.run)
+
+
+async def roll_back(context: Context, progress: Progress) -> int:
+    """Take back every step that began, last phase first; returns how many were undone."""
+    journal, plan = context.journal, context.plan
+    if journal.state == journals.ROLLED_BACK:
+        raise UsageError(f"run {plan.run} was rolled back already")
+    journal.write(journals.ROLLING_BACK)
+    for member in plan.members:
+        lock.take(member, plan.run, context.epoch, take_over=context.take_over)
+    undone = 0
+    for title, kinds, undo in _undoing(context):
+        steps = [
+            step
+            for phase in plan.phases
+            for step in phase.steps
+            if step.kind in kinds and step.id in journal.begun and f"{title}: {step.id}" not in journal.undone
+        ]
+        if not steps:
+            continue
+        progress.phase(0, 0, title)
+        failures: list[tuple[Step, Exception]] = []
+
+        async def one(
+            step: Step, title: str, undo: "Callable[[Context, PlanMember], None]", failed: list[Any]
+        ) -> None:
+            try:
+                await anyio.to_thread.run_sync(undo, context, plan.member(step.member))
+            except (RequorumError, OSError) as err:
+                failed.append((step, err))
+                progress.step(step, "failed", str(err))
+                return
+            journal.write(journals.UNDONE, f"{title}: {step.id}", step.member)
+            progress.step(step, "undone", "")
+
+        async with anyio.create_task_group() as group:
+            for step in steps:
+                group.start_soon(one, step, title, undo, failures)
+        if failures:
+            what = "; ".join(f"{step.member}: {_text(err)}" for step, err in failures)
+            raise StoppedMidway(
+                f"the rollback stopped in '{title}': {what}",
+                changed="nothing is lost: old and new data are both kept",
+                hint=f"requorum rollback {shlex.quote(plan.run)} goes on",
+            )
+        undone += len(steps)
+    for member in plan.members:
+        lock.release(member, plan.run)
+    journal.write(journals.ROLLED_BACK)
+    return undone
+
+
+def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Context, PlanMember], None]]]":
+    """The undo of each kind of step, in the order in which they are taken back."""
+    data = (
+        [("put the copies back", ("configure",), put_copy_back.undo)]
+        if context.plan.source is None
+        else [
+            ("set the restored data aside", ("move in",), move_in.undo),
+            ("put the old data back", ("set aside",), set_aside.undo),
+        ]
+    )
+    return [
+        ("fence and stop what was started", ("start",), configure.undo),
+        ("fence again", ("configure",), configure.undo),
+        *data,
+        ("put the configuration back", ("fence",), fence.undo),
+    ]

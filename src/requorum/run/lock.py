@@ -1,0 +1,102 @@
+"""One run at a time on each member: a lock file beside its data that says who holds it, and how often it was taken over.
+
+Locks do not expire (clocks lie after a power cut). A run whose process is certainly gone from this same boot of this
+same machine may take its own lock again; anything else wants ``--take-over``, which raises the epoch, and every step
+looks at the epoch before it acts.
+"""
+
+import getpass
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from requorum.errors import Locked, RequorumError
+from requorum.hosts import files
+from requorum.plan.values import PlanMember, work_of
+
+
+def me(run: str, epoch: int) -> dict[str, Any]:
+    """What this process writes into a lock."""
+    return {
+        "run": run,
+        "epoch": epoch,
+        "holder": f"{getpass.getuser()}@{socket.gethostname()}",
+        "pid": os.getpid(),
+        "started": _started(os.getpid()),
+        "boot": _boot(),
+    }
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str:
+    """A process's start time in clock ticks since boot: with it, a pid that was given out again is told apart."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _gone(lock: dict[str, Any]) -> bool:
+    """Whether the holder certainly does not run any more: same machine, and rebooted or no such process."""
+    if not str(lock.get("holder", "")).endswith(f"@{socket.gethostname()}"):
+        return False
+    return lock.get("boot") != _boot() or _started(int(lock.get("pid", 0))) != lock.get("started")
+
+
+def path_of(member: PlanMember) -> Path:
+    """The lock file."""
+    return Path(member.place.work) / "lock.json"
+
+
+def read(member: PlanMember) -> dict[str, Any]:
+    """What the lock says; empty when nobody holds it."""
+    try:
+        data = json.loads(path_of(member).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as err:
+        raise RequorumError(f"{path_of(member)} cannot be read: {err}") from err
+    return data if isinstance(data, dict) else {}
+
+
+def take(member: PlanMember, run: str, epoch: int, *, take_over: bool = False) -> None:
+    """Take the lock; raises Locked when another run, or another process of this run, holds it."""
+    files.make_dir(Path(work_of(member, run)))
+    mine = json.dumps(me(run, epoch)).encode()
+    if files.create_exclusively(path_of(member), mine):
+        return
+    held = read(member)
+    if held.get("run") != run:
+        raise Locked(
+            f"{member.name} is locked by run {held.get('run')} of {held.get('holder')} (pid {held.get('pid')})",
+            hint=f"requorum resume {held.get('run')} goes on with it, requorum rollback {held.get('run')} undoes it",
+        )
+    if held.get("pid") == os.getpid() and held.get("started") == _started(os.getpid()):
+        return
+    if not (take_over or _gone(held)):
+        raise Locked(
+            f"run {run} is held by {held.get('holder')} (pid {held.get('pid')}, epoch {held.get('epoch')})",
+            hint=f"if that process is certainly gone: requorum resume {run} --take-over",
+        )
+    files.write_durably(path_of(member), json.dumps(me(run, max(epoch, int(held.get("epoch", 0)) + 1))).encode())
+
+
+def check(member: PlanMember, run: str) -> None:
+    """Refuse to act when somebody else has taken the lock over."""
+    held = read(member)
+    if held.get("run") != run or held.get("pid") != os.getpid():
+        raise Locked(f"{member.name}: the lock was taken over by {held.get('holder')} (epoch {held.get('epoch')})")
+
+
+def release(member: PlanMember, run: str) -> None:
+    """Give the lock back, if it is this run's."""
+    if read(member).get("run") == run:
+        files.remove_made(path_of(member))

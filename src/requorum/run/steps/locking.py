@@ -1,0 +1,31 @@
+"""Lock a member for this run; unlock it at the end."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from requorum.hosts import files
+from requorum.plan.values import PlanMember
+from requorum.run import lock
+from requorum.run.context import Context
+
+
+def do(context: Context, member: PlanMember) -> Any:
+    """Take the lock, and leave the plan beside the member's data, so that any machine can go on from there."""
+    lock.take(member, context.plan.run, context.epoch, take_over=context.take_over)
+    work = context.work(member)
+    if not (work / "plan.json").exists():
+        files.write_durably(work / "plan.json", msgspec.json.encode(context.plan))
+    return {"work": str(work)}
+
+
+def undo(context: Context, member: PlanMember) -> None:
+    """Give the lock back."""
+    release(context, member)
+
+
+def release(context: Context, member: PlanMember) -> Any:
+    """Give the lock back; what was set aside stays until ``requorum cleanup``."""
+    lock.release(member, context.plan.run)
+    return {"kept": str(Path(context.work(member)))}

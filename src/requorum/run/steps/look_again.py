@@ -1,0 +1,67 @@
+"""Now that nothing moves any more: read every disk in full, decide again, and go on only if the decision is the same."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio.from_thread
+
+from requorum.errors import Refused
+from requorum.inventory.inventory import Host, Inventory
+from requorum.plan.values import Plan, PlanMember
+from requorum.run.context import Context
+from requorum.survey import gather
+from requorum.survey.evidence import Survey
+from requorum.verdict.decide import decide
+from requorum.verdict.values import Source, Verdict
+
+
+def do(context: Context, _: PlanMember | None) -> Any:
+    """Raises Refused when the world has become another than the plan's."""
+    plan = context.plan
+    survey = anyio.from_thread.run(_survey, context)
+    verdict = decide(survey)
+    why = what_changed(plan, verdict)
+    if why:
+        raise Refused(
+            f"what the disks say now is not what the plan was made from: {why}",
+            changed=f"etcd is fenced on {', '.join(one.name for one in plan.members)}; nothing else was changed",
+            hint=f"requorum rollback {plan.run} lifts the fences; then plan again",
+        )
+    return {"verdict": verdict.kind, "summary": verdict.summary}
+
+
+async def _survey(context: Context) -> Survey:
+    plan = context.plan
+    hosts = tuple(Host(name=one.name, roles=("etcd",), etcd=one.deployment) for one in plan.members)
+    cluster = plan.cluster.rsplit("-", 1)[0]
+    inventory = Inventory(path=Path("/"), cluster=cluster, hosts=hosts, tools=None, snapshots=())
+    return await gather.survey_hosts(
+        inventory, context.tools, in_full=True, snapshots=[Path(one) for one in plan.snapshots]
+    )
+
+
+def what_changed(plan: Plan, verdict: Verdict) -> str:
+    """Why a plan does not fit a verdict; empty when it does."""
+    if verdict.refusal:
+        return verdict.refusal
+    if verdict.cluster_id != plan.cluster_id:
+        return f"the cluster id is {verdict.cluster_id:x}, it was {plan.cluster_id:x}"
+    if plan.source is None:
+        if verdict.start is None:
+            return f"the verdict is now {verdict.kind!r}: {verdict.summary}"
+        starting = {one.name for one in plan.started}
+        if set(verdict.start.members) != starting:
+            return f"the members to start are now {', '.join(verdict.start.members)}"
+        return ""
+    now = next((one for one in verdict.sources if one.id == plan.source.id), None)
+    if now is None:
+        return f"the source {plan.source.id} cannot be used any more"
+    if _facts(now) != _facts(plan.source):
+        return f"the source {now.id} now goes to entry {now.to_index} and revision {now.revision}"
+    if now.loss.at_most > plan.source.loss.at_most or now.loss.known != plan.source.loss.known:
+        return f"the source {now.id} would now lose {now.loss.at_most} writes"
+    return ""
+
+
+def _facts(source: Source) -> tuple[int, int, int, str]:
+    return source.from_index, source.to_index, source.revision, source.db

@@ -1,0 +1,32 @@
+"""The operator's word: everything is known now, nothing has been moved yet."""
+
+from typing import Any
+
+from requorum.errors import StoppedMidway
+from requorum.plan.values import PlanMember
+from requorum.run.context import Context
+from requorum.verdict.decide import loss_text
+
+
+def do(context: Context, _: PlanMember | None) -> Any:
+    """Ask; a no leaves everything as it is, fenced and prepared."""
+    if not context.ask(text(context)):
+        raise StoppedMidway(
+            "not confirmed",
+            changed="etcd is fenced, and everything is prepared; no member's data was changed",
+            hint=f"requorum resume {context.plan.run} asks again, requorum rollback {context.plan.run} lifts the fences",
+        )
+    return {"confirmed": context.plan.cluster}
+
+
+def text(context: Context) -> str:
+    """What will happen now, and what will be lost."""
+    plan = context.plan
+    names = ", ".join(one.name for one in plan.started)
+    if plan.source is None:
+        return f"Everything is checked. Start {names} on their own disks (copies are kept): no write is lost."
+    built = context.journal.result("build source", plan.source_on) or {}
+    return (
+        f"Everything is checked: {plan.source.id} came to revision {built.get('revision')} in a real etcd.\n"
+        f"Now the data of {names} is set aside (kept until cleanup) and replaced: {loss_text(plan.source.loss)}."
+    )

@@ -1,0 +1,266 @@
+"""What a survey found, as values only: frozen, versioned, serialisable.
+
+Indexes and terms are raft's, revisions are etcd's main revisions, sizes are bytes, ids are numbers (printed in
+hexadecimal). What is not known is :class:`Unknown` with the reason, never ``None``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from requorum.deployments.config import MemberConfig as MemberConfig
+from requorum.inventory.inventory import ProcessDeployment as ProcessDeployment
+
+SCHEMA = "requorum/Survey/v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """A fact that could not be had, and why."""
+
+    unknown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One damaged place in a file; ``index`` is the raft index of a damaged log record, 0 when it is none."""
+
+    path: str
+    offset: int
+    kind: str
+    detail: str
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A member as a db records it."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...] = ()
+    learner: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """Indexes ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermRun:
+    """Whole log entries ``first`` to ``last`` of one term."""
+
+    first: int
+    last: int
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What reading a db in full showed. ``hash`` and the counts are those of ``etcdutl snapshot status``."""
+
+    hash: str
+    revision: int
+    total_keys: int
+    live_keys: int
+    total_size: int
+    trailer: bool
+    gaps: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DbEvidence:
+    """A db file. ``applied_index`` is the entry up to which its data goes: the consistent index, unless the records
+    prove another (etcd 3.5.0-3.5.2 save the two apart, etcd#13766)."""
+
+    path: str
+    file_size: int
+    total_size: int
+    revision: int
+    last_revision: int
+    compact_revision: int
+    consistent_index: int
+    applied_index: int
+    term: int
+    peers: tuple[Peer, ...]
+    removed: tuple[int, ...]
+    cluster_version: str
+    storage_version: str
+    alarms: tuple[str, ...]
+    auth_enabled: bool
+    saved_snapshot: bool
+    checked: Checked | Unknown
+    faults: tuple[Fault, ...]
+
+    @property
+    def sound(self) -> bool:
+        """Nothing wrong was found, in whatever was read of it."""
+        return not self.faults and (isinstance(self.checked, Unknown) or not self.checked.gaps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoterSet:
+    """Who votes from ``index`` on."""
+
+    index: int
+    voters: tuple[int, ...]
+    learners: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEvidence:
+    """A member's WAL with its .snap files.
+
+    ``runs`` are all whole entries that were read; ``reads_from`` is the index of the .snap that etcd would start from
+    (0: from the beginning of the log), ``refusals`` why etcd would not start from there, and ``possible_writes`` the
+    whole entries near and above the db's index that could each add a revision.
+    """
+
+    wal_dir: str
+    cluster_id: int
+    member_id: int
+    runs: tuple[TermRun, ...]
+    last_term: int
+    last_index: int
+    commit: int
+    end: str
+    reads_from: int
+    refusals: tuple[str, ...]
+    voter_sets: tuple[VoterSet, ...]
+    possible_writes: tuple[Run, ...]
+    unreadable: tuple[Run, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """(term, index), the order in which raft compares logs."""
+        return self.last_term, self.last_index
+
+    @property
+    def end_is_read(self) -> bool:
+        """Whether the log was read to its end: no damage there but one torn last record with only zeroes behind."""
+        return self.end in ("clean", "torn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """The unbroken part of a log above the db's ``from_index``, replayed in thought.
+
+    ``revision`` is the store's after ``to_index``; ``writes`` the indexes that add a revision, exactly those when
+    ``doubts`` is empty, at most those otherwise.
+    """
+
+    from_index: int
+    to_index: int
+    to_term: int
+    revision: int
+    writes: tuple[Run, ...]
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessEvidence:
+    """Whether something runs on a member's files. ``pids`` is empty when nothing does."""
+
+    pids: tuple[int, ...]
+    commands: tuple[str, ...]
+    ports: tuple[int, ...]
+    locked: bool
+
+    @property
+    def running(self) -> bool:
+        """Something holds the files."""
+        return bool(self.pids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a member's files lie, links resolved, and where a run may put its own beside them.
+
+    The work folders are on the same file systems as the dirs, so that everything can be set aside by rename: next to
+    the dir, or inside it where the dir is a mount root. Sizes are in bytes.
+    """
+
+    data_dir: str
+    wal_dir: str
+    work: str
+    wal_work: str
+    wal_apart: bool
+    used: int
+    free: int
+    wal_free: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEvidence:
+    """What a running member answered."""
+
+    member_id: int
+    cluster_id: int
+    leader: int
+    revision: int
+    raft_index: int
+    raft_term: int
+    version: str
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberEvidence:
+    """What one member's disk, process and host say, or why they cannot say it."""
+
+    name: str
+    host: str
+    data_dir: str
+    wal_dir: str
+    config: MemberConfig | Unknown
+    deployment: ProcessDeployment | Unknown
+    place: Place | Unknown
+    process: ProcessEvidence | Unknown
+    live: LiveEvidence | Unknown
+    db: DbEvidence | Unknown
+    log: LogEvidence | Unknown
+    tail: Tail | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotEvidence:
+    """A snapshot file or backup that was given."""
+
+    path: str
+    host: str
+    db: DbEvidence | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """The evidence of every member and of every snapshot. ``verified``: every file was read in full."""
+
+    schema: Literal["requorum/Survey/v1"] = "requorum/Survey/v1"
+    cluster: str
+    at: str
+    verified: bool
+    members: tuple[MemberEvidence, ...]
+    snapshots: tuple[SnapshotEvidence, ...] = ()
+    etcd_version: str = ""
+    etcdutl_can_bump: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+
+def count(runs: tuple[Run, ...]) -> int:
+    """How many indexes some runs hold."""
+    return sum(one.count for one in runs)
+
+
+def above(runs: tuple[Run, ...], index: int) -> tuple[Run, ...]:
+    """The part of some runs that lies above an index."""
+    return tuple(Run(first=max(one.first, index + 1), last=one.last) for one in runs if one.last > index)

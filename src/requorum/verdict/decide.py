@@ -1,0 +1,204 @@
+"""From a survey to a verdict."""
+
+from requorum.survey.evidence import DbEvidence, LiveEvidence, LogEvidence, MemberEvidence, Survey, Unknown
+from requorum.verdict import values
+from requorum.verdict.membership import Electorate, electorate, majority, member_id
+from requorum.verdict.sources import ranked
+from requorum.verdict.startasis import start_as_is, why_not
+from requorum.verdict.values import Finding, Loss, Source, StartAsIs, Verdict
+
+ASSUMPTION = "assumed: each disk kept what it had fsynced"
+
+
+def decide(survey: Survey) -> Verdict:
+    """The verdict on a survey. Pure: the same survey gives the same verdict."""
+    cluster = electorate(survey)
+    sources, about_snapshots = ranked(survey, cluster)
+    findings = [*cluster.findings, *about_snapshots, *_member_findings(survey, cluster)]
+
+    def verdict(kind: str, summary: str, proof: tuple[str, ...] = (), start: StartAsIs | None = None) -> Verdict:
+        return Verdict(
+            kind=kind,  # type: ignore[arg-type]
+            cluster=cluster_name(survey.cluster, cluster.cluster_id),
+            cluster_id=cluster.cluster_id,
+            probable=not survey.verified,
+            summary=summary,
+            proof=proof,
+            findings=tuple(findings),
+            start=start,
+            sources=sources,
+            unsurveyed=cluster.unsurveyed,
+            refusal=_refusal(survey, cluster),
+        )
+
+    alive = _alive(survey, cluster)
+    if alive:
+        return verdict(*alive)
+    if cluster.ambiguous:
+        return verdict(values.UNDECIDED, cluster.ambiguous)
+    start, why_not_start = start_as_is(survey, cluster)
+    if start is not None:
+        return verdict(values.START_AS_IS, _start_summary(start), (*_read_proof(cluster), *_start_proof(start)), start)
+    if not sources:
+        return verdict(values.NOTHING, "no disk and no snapshot holds anything that can be used")
+    best = sources[0]
+    return verdict(
+        values.REBUILD,
+        f"rebuild from {best.id}: {loss_text(best.loss)}",
+        (f"not started as is: {why_not_start}", *_read_proof(cluster), *_source_proof(best)),
+    )
+
+
+def cluster_name(name: str, cluster_id: int) -> str:
+    """The name that an operator types to confirm: the inventory's, and the first 8 digits of the cluster id."""
+    digits = f"{cluster_id:016x}"[:8] if cluster_id else "00000000"
+    return f"{name}-{digits}" if name else digits
+
+
+def loss_text(loss: Loss) -> str:
+    """A loss in words."""
+    if not loss.known:
+        return f"loss cannot be known, because {loss.why[0]}" if loss.why else "loss cannot be known"
+    if loss.at_most == 0:
+        words = "no write lost" if not loss.unproven else "no write lost that the disks still show"
+    elif loss.exact:
+        words = f"{loss.at_most} write{'s' if loss.at_most > 1 else ''} lost"
+    else:
+        words = f"at most {loss.at_most} write{'s' if loss.at_most > 1 else ''} lost"
+    return words + (" (unproven)" if loss.unproven else "")
+
+
+def _alive(survey: Survey, cluster: Electorate) -> tuple[str, str] | None:
+    """Rule 1: a quorum lives."""
+    live = [member for member in survey.members if isinstance(member.live, LiveEvidence)]
+    led = [one for one in live if isinstance(one.live, LiveEvidence) and one.live.leader]
+    if not led:
+        return None
+    voters = len(cluster.voters) or len(survey.members)
+    if len(led) < majority(voters):
+        return None
+    missing = [member.name for member in survey.members if member not in led]
+    if missing:
+        return values.REPLACE_MEMBERS, (
+            f"{len(led)} of {voters} members serve and have a leader; replace {', '.join(missing)} (never restore one)"
+        )
+    return values.HEALTHY, f"all {len(led)} members serve and have a leader"
+
+
+def _refusal(survey: Survey, cluster: Electorate) -> str:
+    """Why nothing may be rebuilt or started by requorum, whatever the sources."""
+    with_users = [one.name for one in cluster.counted if isinstance(one.db, DbEvidence) and one.db.auth_enabled]
+    if with_users:
+        return (
+            f"users and roles are in force in this etcd ({', '.join(with_users)}): requorum cannot prove a recovery "
+            f"without a root password, and does not ask for one"
+        )
+    old = [
+        f"{one.name} ({one.db.cluster_version})"
+        for one in cluster.counted
+        if isinstance(one.db, DbEvidence) and survey.etcd_version and _minor(one.db) not in ("", _minor_of(survey))
+    ]
+    if old:
+        return (
+            f"etcd {survey.etcd_version} is at hand, but the data is of another minor version: {', '.join(old)}; never "
+            f"recover with another minor version than the one that wrote the data"
+        )
+    return ""
+
+
+def _minor(db: DbEvidence) -> str:
+    return ".".join(db.cluster_version.split(".")[:2])
+
+
+def _minor_of(survey: Survey) -> str:
+    return ".".join(survey.etcd_version.split(".")[:2])
+
+
+def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
+    out = []
+    for member in survey.members:
+        out += _faults(member)
+        if member in cluster.counted and not isinstance(member.log, Unknown) and not isinstance(member.db, Unknown):
+            reason = why_not(member)
+            swallow = "swallow" in reason
+            if reason and not (member.log.faults and "is damaged at byte" in reason):
+                level = "danger" if swallow else "warning"
+                out.append(Finding(level=level, subject=member.name, text=f"must not start as it is: {reason}"))
+        if isinstance(member.live, Unknown) and not isinstance(member.process, Unknown) and member.process.running:
+            pids = ", ".join(str(pid) if pid else "another container's" for pid in member.process.pids)
+            ports = ", ".join(str(port) for port in member.process.ports)
+            text = f"a live process holds these files (pid {pids}" + (f", ports {ports})" if ports else ")")
+            out.append(Finding(level="warning", subject=member.name, text=f"{text}; they may change while they are read"))
+    alarms = sorted({alarm for one in survey.members if isinstance(one.db, DbEvidence) for alarm in one.db.alarms})
+    out += [Finding(level="warning", subject="cluster", text=f"alarm raised: {alarm}") for alarm in alarms]
+    return out
+
+
+def _faults(member: MemberEvidence) -> list[Finding]:
+    out = []
+    for part, what in (("log", member.log), ("db", member.db)):
+        if isinstance(what, Unknown):
+            if what.unknown and not (part == "log" and isinstance(member.db, Unknown)):
+                out.append(Finding(level="warning", subject=member.name, text=f"no {part}: {what.unknown}"))
+            continue
+        for fault in what.faults[:3]:
+            name = fault.path.rsplit("/", 1)[-1]
+            where = f", entry {fault.index}" if fault.index else ""
+            text = f"{part} damaged: {name} at byte {fault.offset}{where}: {fault.detail}"
+            out.append(Finding(level="warning", subject=member.name, text=text))
+        if len(what.faults) > 3:
+            text = f"{part}: {len(what.faults) - 3} more damaged places"
+            out.append(Finding(level="warning", subject=member.name, text=text))
+    return out
+
+
+def _read_proof(cluster: Electorate) -> tuple[str, ...]:
+    """Which voters' logs were read to where, and what follows."""
+    lines, read = [], 0
+    for member in cluster.counted:
+        if not isinstance(member.log, LogEvidence):
+            continue
+        votes = member_id(member) in cluster.voters
+        if member.log.end_is_read:
+            read += votes
+        holes = sum(one.count for one in member.log.unreadable)
+        how = "read to its end" if member.log.end_is_read else f"its end is {member.log.end}"
+        how += f", {holes} entries unreadable" if holes else ""
+        lines.append(
+            f"log of {member.name}: term {member.log.last_term}, index {member.log.last_index}, {how}"
+            + ("" if votes else " (does not vote)")
+        )
+    if cluster.voters and read >= majority(len(cluster.voters)):
+        lines.append(
+            f"{read} of {len(cluster.voters)} voters' logs were read to their end: any write that was acknowledged is in "
+            f"at least one of them ({ASSUMPTION})"
+        )
+    return tuple(lines)
+
+
+def _start_summary(start: StartAsIs) -> str:
+    left = f"; {', '.join(one.member for one in start.left_behind)} stays fenced" if start.left_behind else ""
+    return f"no restore is needed: start {', '.join(start.members)}; no write lost{left}"
+
+
+def _start_proof(start: StartAsIs) -> tuple[str, ...]:
+    return (
+        "the members to start are a majority of every voter set in force, and one of them holds the highest log",
+        f"revision after the start: at least {start.revision}",
+    )
+
+
+def _source_proof(source: Source) -> tuple[str, ...]:
+    what = {
+        values.OWN_LOG: f"replay entries {source.from_index + 1} to {source.to_index} of {source.member}'s log onto its db",
+        values.BARE_DB: f"take {source.member}'s db as it is",
+        values.SNAPSHOT: f"restore {source.db}",
+    }[source.kind]
+    how = "exactly" if source.revision_exact else "at most"
+    lines = [f"{what}: {how} revision {source.revision}"]
+    lines += [f"loss: {loss_text(source.loss)}"] + [f"  {why}" for why in source.loss.why]
+    if source.loss.unproven:
+        lines.append(f"unproven: {source.loss.unproven}")
+    return tuple(lines)
+
+

@@ -1,0 +1,84 @@
+"""Whether the cluster can simply be started on the disks it has: nothing lost, same cluster id, same revisions.
+
+Only if (a) the members to be started are a majority of every voter set in force from the lowest known commit to the last
+index; (b) one of them holds the highest (term, index) readable on any disk, damaged ones and learners included, and no
+commit or consistent index anywhere exceeds it; (c) their dbs passed a full reading; (d) every other member is fenced
+before the first start; (e) log and db were copied aside. (d) and (e) are the plan's.
+
+Why (b): leader and one follower acknowledge writes while the third is behind; the follower's log is later cut at a
+record boundary, which looks clean; the cut one and the slow one are a majority, elect each other, and the leader, once
+back, throws its acknowledged entries away.
+"""
+
+from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail, Unknown
+from requorum.verdict.membership import Electorate, majority, member_id
+from requorum.verdict.values import LeftBehind, StartAsIs
+
+
+def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, str]:
+    """The members to start, or why that would not do."""
+    reasons = {member.name: why_not(member) for member in cluster.counted}
+    fit = [member for member in cluster.counted if not reasons[member.name]]
+    left = [LeftBehind(member=name, why=why) for name, why in reasons.items() if why]
+    counted = {member.name for member in cluster.counted}
+    left += [LeftBehind(member=one.name, why="not counted") for one in survey.members if one.name not in counted]
+    if not fit:
+        return None, "no member can start: " + "; ".join(f"{one.member}: {one.why}" for one in left)
+    if not cluster.voters:
+        return None, "no log tells who votes"
+    for each in cluster.voter_sets:
+        there = [member for member in fit if member_id(member) in each.voters]
+        if len(there) < majority(len(each.voters)):
+            broken = "; ".join(f"{one.member}: {one.why}" for one in left)
+            return None, (
+                f"only {len(there)} of {len(each.voters)} voters could start, {majority(len(each.voters))} are needed"
+                + (f" ({broken})" if broken else "")
+            )
+    logs = {member.name: member.log for member in cluster.counted if isinstance(member.log, LogEvidence)}
+    holder, highest = max(((name, log.last) for name, log in logs.items()), key=lambda one: one[1])
+    best = max(logs[member.name].last for member in fit)
+    if best < highest:
+        return None, (
+            f"{holder} holds the highest log (term {highest[0]}, index {highest[1]}) and cannot start; the others end at "
+            f"term {best[0]}, index {best[1]} and would overwrite what is only there"
+        )
+    seen = [log.commit for log in logs.values()]
+    seen += [member.db.consistent_index for member in cluster.counted if isinstance(member.db, DbEvidence)]
+    if max(seen) > best[1]:
+        return None, f"entry {max(seen)} was committed, but the highest log that is left ends at {best[1]}"
+    return StartAsIs(
+        members=tuple(member.name for member in fit), left_behind=tuple(left), revision=_least_revision(fit, cluster)
+    ), ""
+
+
+def _least_revision(fit: list[MemberEvidence], cluster: Electorate) -> int:
+    """The least revision at which the cluster can come back: whoever is elected has a log at least as high as those of
+    a majority, so at least as high as the lowest that a majority reaches."""
+    voters = [
+        (member.log.last, member.tail.revision if isinstance(member.tail, Tail) and not member.tail.doubts else 0)
+        for member in fit
+        if isinstance(member.log, LogEvidence) and member_id(member) in cluster.voters
+    ]
+    elected = sorted(voters)[majority(len(cluster.voters)) - 1]
+    dbs = [member.db.revision for member in fit if isinstance(member.db, DbEvidence)]
+    return max(elected[1], *dbs)
+
+
+def why_not(member: MemberEvidence) -> str:
+    """Why a member must not be started on its disk; empty when it may."""
+    if isinstance(member.log, Unknown):
+        return f"its log cannot be read: {member.log.unknown}"
+    if isinstance(member.db, Unknown):
+        return f"its db cannot be read: {member.db.unknown}"
+    if member.db.faults:
+        return f"its db is damaged: {member.db.faults[0].detail}"
+    if not member.db.sound:
+        return "its db lacks revisions"
+    if member.log.refusals:
+        return member.log.refusals[0]
+    if member.db.applied_index != member.db.consistent_index:
+        return (
+            f"its db lacks writes that it counts as applied (data up to entry {member.db.applied_index}, index "
+            f"{member.db.consistent_index}): etcd 3.5.0-3.5.2 do that (etcd#13766)"
+        )
+    return ""

@@ -1,0 +1,122 @@
+"""What a verdict is made of: frozen, versioned, serialisable."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+HEALTHY = "healthy"
+START_AS_IS = "start as is"
+REPLACE_MEMBERS = "replace members"
+REBUILD = "rebuild"
+NOTHING = "nothing to rebuild from"
+UNDECIDED = "undecided"
+
+OWN_LOG = "own log"
+BARE_DB = "bare db"
+SNAPSHOT = "snapshot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something that the operator should know about a member or a file. ``level``: info, warning or danger."""
+
+    level: Literal["info", "warning", "danger"]
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """The writes that a choice loses out of those that the surveyed disks still show.
+
+    ``at_most`` is -1 when not even a bound can be given, and ``why`` says why; it is the exact number when ``exact``.
+    ``unproven`` says why there may have been acknowledged writes that no surveyed disk shows; empty when a majority of
+    the voters' logs was read to the end, which proves that there were none.
+    """
+
+    at_most: int
+    exact: bool
+    why: tuple[str, ...]
+    unproven: str
+
+    @property
+    def proven_none(self) -> bool:
+        """No acknowledged write is lost, and that is proven."""
+        return self.at_most == 0 and not self.unproven
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a bound."""
+        return self.at_most >= 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Something that the cluster can be rebuilt from.
+
+    ``revision`` is what the store must stand at once it is opened; ``from_index`` to ``to_index`` are the log entries
+    that are replayed onto the db (none when they are equal). ``bump`` is what to add to the revision at the restore, 0
+    for nothing. ``revision_exact``: it is a prediction that must come true, not a bound.
+    """
+
+    id: str
+    kind: Literal["own log", "bare db", "snapshot"]
+    member: str
+    host: str
+    db: str
+    wal_dir: str
+    from_index: int
+    to_index: int
+    to_term: int
+    revision: int
+    revision_exact: bool
+    saved_snapshot: bool
+    loss: Loss
+    bump: int
+    alarms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """A member that is not started, and why."""
+
+    member: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartAsIs:
+    """Which members start on their own disks; the others stay fenced until they are replaced.
+
+    ``revision`` is the least at which the cluster must stand afterwards.
+    """
+
+    members: tuple[str, ...]
+    left_behind: tuple[LeftBehind, ...]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The decision. ``cluster`` is the name to confirm: the inventory's and the first 8 digits of the cluster id.
+
+    ``sources`` are ranked, best first. ``start`` is there when ``kind`` is "start as is". ``refusal`` says why nothing
+    may be done although there is something to do it with. ``unsurveyed`` are voters of which nothing was read.
+    """
+
+    schema: Literal["requorum/Verdict/v1"] = "requorum/Verdict/v1"
+    kind: Literal["healthy", "start as is", "replace members", "rebuild", "nothing to rebuild from", "undecided"]
+    cluster: str
+    cluster_id: int
+    probable: bool
+    summary: str
+    proof: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    start: StartAsIs | None
+    sources: tuple[Source, ...]
+    unsurveyed: tuple[str, ...]
+    refusal: str = ""
+
+    @property
+    def source(self) -> Source | None:
+        """The best source."""
+        return self.sources[0] if self.sources else None

