@@ -148,6 +148,21 @@ def read_log(wal_dir: str, *, from_index: int = 0, keep_after: int = 0) -> Log:
     return reading.log(tuple(segments), segments[first].first_index)
 
 
+def records_of(wal_dir: str) -> Iterator[Record]:
+    """Every record of a WAL as it lies there, sound or not."""
+    previous: Optional[int] = None
+    for segment in segments_of(wal_dir):
+        scan = _Scan(segment.path, previous)
+        yield from scan.records()
+        previous = scan.previous
+
+
+def entry_index(data: bytes) -> int:
+    """The raft index in the data of an entry record; 0 when it has none."""
+    head = _entry_head(data)
+    return head[1] if head else 0
+
+
 @dataclass
 class _Reading:
     """The state of one pass over the segments."""

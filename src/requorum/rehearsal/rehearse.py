@@ -1,0 +1,251 @@
+"""One rehearsal of one scenario: load, kill, wreck, recover with requorum, audit."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from requorum.rehearsal import cluster, wreck
+from requorum.rehearsal.audit import Audit, audit
+from requorum.rehearsal.cluster import Member
+from requorum.rehearsal.drive import Driver, WrongEnd
+from requorum.rehearsal.load import Load
+from requorum.rehearsal.scenarios import Scenario, Vacuous
+
+WRITERS = 12
+WRITES = 2000
+LOAD_SECONDS = 180.0
+ATTEMPTS = 3
+"""A load whose damage would be vacuous is made again, so often at most; a result never is."""
+
+DONE, WITH_WARNINGS = 0, 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One line of the rehearsal's report. ``predicted_lost_max`` is None, with a reason, where no disk was left."""
+
+    name: str
+    verdict: str
+    source: str
+    acknowledged: int
+    lost: int
+    predicted_lost_max: int | None
+    predicted_why: str
+    down_seconds: float
+    passed: bool
+    why: str
+    members: int
+    seed: int
+    surfaced: int
+    left_behind: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """What one rehearsal works with. ``tell`` is told what goes on."""
+
+    root: Path
+    etcd_dir: Path
+    members: list[Member]
+    rng: Random
+    load: Load
+    driver: Driver
+    tell: Callable[[str], None]
+    snapshot: Path | None = None
+    after_wreck: dict[str, wreck.Fingerprint] = field(default_factory=dict)
+
+
+@contextmanager
+def stage_root(keep: bool) -> Iterator[Path]:
+    """A folder whose every process is ended with it."""
+    root = Path(tempfile.mkdtemp(prefix="requorum-rehearsal-"))
+    try:
+        yield root
+    finally:
+        while cluster.end_all_below(root):
+            time.sleep(0.05)
+        if not keep:
+            shutil.rmtree(root, ignore_errors=True)
+
+
+def rehearse(
+    scenario: Scenario, *, members: int, seed: int, etcd_dir: Path, keep: bool, tell: Callable[[str], None]
+) -> Result:
+    """Play one scenario; raises nothing that is its own fault: what went wrong is in the result."""
+    why = ""
+    for attempt in range(ATTEMPTS):
+        with stage_root(keep) as root:
+            try:
+                stage = _set_up(root, scenario, members, seed + attempt, etcd_dir, tell)
+                return _play(stage, scenario, seed + attempt)
+            except Vacuous as err:
+                why = f"vacuous: {err}"
+                tell(why)
+            except (WrongEnd, TimeoutError, OSError, subprocess.SubprocessError) as err:
+                return _failed(scenario, members, seed + attempt, str(err) + (f" (kept in {root})" if keep else ""))
+    return _failed(scenario, members, seed, why)
+
+
+def _failed(scenario: Scenario, members: int, seed: int, why: str) -> Result:
+    return Result(
+        name=scenario.name,
+        verdict="",
+        source="",
+        acknowledged=0,
+        lost=0,
+        predicted_lost_max=None,
+        predicted_why="",
+        down_seconds=0.0,
+        passed=False,
+        why=why,
+        members=members,
+        seed=seed,
+        surfaced=0,
+        left_behind=(),
+    )
+
+
+def _set_up(
+    root: Path, scenario: Scenario, count: int, seed: int, etcd_dir: Path, tell: Callable[[str], None]
+) -> Stage:
+    """Start a cluster, load it, kill it under load, wreck it."""
+    rng = Random(seed)  # noqa: S311 - reproducible damage, not a secret
+    tell(f"starting {count} etcd member{'s' if count > 1 else ''}")
+    members = cluster.lay_out(root, count, etcd_dir, "rehearsal")
+    running = cluster.start(members, etcd_dir)
+    load = Load([one.client_url for one in members], WRITERS, seed)
+    stage = Stage(
+        root=root,
+        etcd_dir=etcd_dir,
+        members=members,
+        rng=rng,
+        load=load,
+        driver=Driver(root=root, inventory=root / "inventory.yaml"),
+        tell=tell,
+    )
+    tell(f"{WRITERS} writers write")
+    load.start()
+    if scenario.snapshot:
+        load.wait_for(WRITES // 2, LOAD_SECONDS)
+        stage.snapshot = _save_snapshot(stage)
+    load.wait_for(WRITES + rng.randrange(200), LOAD_SECONDS)
+    in_flight = sum(load.in_flight)
+    cluster.kill_at_once(running)
+    load.stop()
+    tell(f"killed under load: {load.acknowledged} writes acknowledged, {in_flight} requests in flight")
+    if not in_flight:
+        raise Vacuous("no request was in flight when the members were killed")
+    lags = [disk for one in members if (disk := wreck.look(one)).last_index > disk.consistent_index]
+    if not lags:
+        raise Vacuous("no db lags its log")
+    scenario.wreck(members, rng)
+    stage.after_wreck = {one.name: wreck.fingerprint(one.data_dir) for one in members}
+    tell(f"wrecked: {scenario.about}")
+    return stage
+
+
+def _save_snapshot(stage: Stage) -> Path:
+    target = stage.root / "backup.db"
+    subprocess.run(
+        [stage.etcd_dir / "etcdctl", f"--endpoints={stage.members[0].client_url}", "snapshot", "save", target],
+        check=True,
+        capture_output=True,
+        timeout=60,
+        env={"ETCDCTL_API": "3"},
+    )
+    return target
+
+
+def _play(stage: Stage, scenario: Scenario, seed: int) -> Result:
+    began = time.monotonic()
+    answer = _recover(stage, scenario)
+    down = time.monotonic() - began
+    stage.tell("recovered; auditing every acknowledged write on every member")
+    started = {row["member"] for row in answer["proof"]["rows"]}
+    found = audit(stage.load.operations, {one.name: one.client_url for one in stage.members if one.name in started})
+    problems = [*found.wrong, *_unchanged(stage, answer), *_as_expected(stage, scenario, answer, found)]
+    predicted = answer["predicted_lost_max"]
+    return Result(
+        name=scenario.name,
+        verdict=answer["verdict"],
+        source=answer["source"] or "own disks",
+        acknowledged=found.acknowledged,
+        lost=len(found.lost),
+        predicted_lost_max=predicted,
+        predicted_why="no disk was left to count from" if predicted is None else "",
+        down_seconds=round(down, 1),
+        passed=not problems,
+        why="; ".join(problems),
+        members=len(stage.members),
+        seed=seed,
+        surfaced=found.surfaced,
+        left_behind=tuple(one.name for one in stage.members if one.name not in started),
+    )
+
+
+def _recover(stage: Stage, scenario: Scenario) -> dict[str, Any]:
+    """Drive requorum through the scenario's course; returns its last report."""
+    given = ["-i", str(stage.driver.inventory)]
+    if stage.snapshot:
+        given += ["--snapshot", str(stage.snapshot)]
+    name = stage.driver.json("plan", *given)["cluster"]
+    word = ["--yes", "--confirm", name]
+    codes = (DONE, WITH_WARNINGS)
+    if scenario.course == "killed":
+        step = stage.rng.choice(["restore-beside", "set-aside", "move-in", "configure", "start"])
+        run = stage.driver.killed_at(step, "recover", *given, *word)
+        stage.tell(f"requorum was killed in '{step}'; resuming run {run}")
+        return stage.driver.json("resume", run, *word, codes=codes)
+    stage.tell("recovering")
+    answer = stage.driver.json("recover", *given, *word, codes=codes)
+    if scenario.course == "rolled back":
+        stage.tell(f"rolling run {answer['run']} back")
+        stage.driver.json("rollback", answer["run"], *word)
+        changed = [one.name for one in stage.members if wreck.fingerprint(one.data_dir) != stage.after_wreck[one.name]]
+        if changed:
+            raise WrongEnd(f"after the rollback the data of {', '.join(changed)} is not what it was")
+        stage.tell("everything is as it was; recovering again")
+        answer = stage.driver.json("recover", *given, *word, codes=codes)
+    return answer
+
+
+def _unchanged(stage: Stage, answer: dict[str, Any]) -> list[str]:
+    """Whether what was set aside is, to the byte, what lay there after the wrecking."""
+    problems = []
+    for one in stage.members:
+        work = one.data_dir.with_name("data.requorum") / answer["run"]
+        kept = work / ("old" if answer["verdict"] == "rebuild" else "copy")
+        if not kept.exists() and not stage.after_wreck[one.name]:
+            continue
+        where = kept if kept.exists() else one.data_dir
+        if wreck.fingerprint(where) != stage.after_wreck[one.name]:
+            problems.append(f"what was set aside of {one.name} has changed")
+    return problems
+
+
+def _as_expected(stage: Stage, scenario: Scenario, answer: dict[str, Any], found: Audit) -> list[str]:
+    problems = []
+    predicted = answer["predicted_lost_max"]
+    if predicted is None and not scenario.snapshot:
+        problems.append("the loss was not predicted although disks were left")
+    if predicted is not None and len(found.lost) > predicted:
+        problems.append(f"{len(found.lost)} acknowledged writes are lost, {predicted} at most were predicted")
+    if scenario.nothing_lost and found.lost:
+        first = found.lost[0]
+        problems.append(f"{len(found.lost)} acknowledged writes are lost, the first: {first.kind} {first.key} at {first.revision}")
+    if answer["verdict"] != scenario.verdict and not _known_fault(stage):
+        problems.append(f"the verdict was {answer['verdict']!r}, expected {scenario.verdict!r}")
+    return problems
+
+
+def _known_fault(stage: Stage) -> bool:
+    """Whether etcd 3.5.0-3.5.2 left a db whose index is ahead of its data (etcd#13766): then a start as is may not do."""
+    text = (stage.root / "requorum.log").read_text()
+    return "etcd#13766" in text

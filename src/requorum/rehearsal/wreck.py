@@ -1,0 +1,73 @@
+"""Ways to wreck a member's disk, and a fingerprint of what lies on it afterwards."""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from requorum.etcdfiles import datadir, mvcc, wal
+from requorum.rehearsal.cluster import Member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """What lies on a member's disk: enough to aim at something."""
+
+    consistent_index: int
+    last_term: int
+    last_index: int
+
+
+def look(member: Member) -> Disk:
+    """Read a member's disk."""
+    layout = datadir.layout_of(str(member.data_dir))
+    term, index = wal.read_log(layout.wal_dir).last
+    return Disk(consistent_index=mvcc.read_facts(layout.db).consistent_index, last_term=term, last_index=index)
+
+
+def flip_entry(member: Member, index: int, rng: Random) -> bool:
+    """Flip one bit in the data of a log entry; says whether exactly that entry cannot be read any more."""
+    layout = datadir.layout_of(str(member.data_dir))
+    for record in wal.records_of(layout.wal_dir):
+        if record.type != wal.ENTRY or wal.entry_index(record.data) != index:
+            continue
+        at = record.end - len(record.data) // 2 - 8 - rng.randrange(min(8, max(len(record.data) // 4, 1)))
+        with Path(record.path).open("r+b") as file:
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 1 << rng.randrange(8)]))
+        return wal.read_log(layout.wal_dir).unreadable == (index,)
+    return False
+
+
+def lose_disk(member: Member) -> None:
+    """The whole data dir is gone."""
+    shutil.rmtree(member.data_dir)
+
+
+Fingerprint = dict[str, tuple[object, ...]]
+
+
+def fingerprint(folder: Path) -> Fingerprint:
+    """Content, owner, mode and extended attributes of every file and folder below ``folder``."""
+    found: Fingerprint = {}
+    if not folder.exists():
+        return found
+    for path in sorted(folder.rglob("*")):
+        info = path.lstat()
+        attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path)}
+        content = ""
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+        found[str(path.relative_to(folder))] = (
+            content,
+            info.st_uid,
+            info.st_gid,
+            info.st_mode,
+            tuple(sorted(attributes.items())),
+        )
+    return found
