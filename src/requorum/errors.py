@@ -70,7 +70,7 @@ OTHER_CODES = {
 
 def exit_codes() -> dict[int, str]:
     """Every exit code and what it means, in order."""
-    classes = [RequorumError, *RequorumError.__subclasses__()]
+    classes: list[type[RequorumError]] = [RequorumError, *RequorumError.__subclasses__()]
     found = {one.exit_code: (one.__doc__ or "").strip() for one in classes}
     assert len(found) == len(classes), "two error classes share an exit code"
     return dict(sorted({**OTHER_CODES, **found}.items()))

@@ -380,8 +380,8 @@ def test_transactions_are_read(
     ("values", "expected"),
     [
         ({"compaction": proto("CompactionRequest", revision=9, physical=True)}, requests.Compaction(9)),
-        ({"lease_grant": proto("LeaseGrantRequest", TTL=60, ID=12)}, requests.Grant(12)),
-        ({"lease_grant": proto("LeaseGrantRequest", TTL=60, ID=-12)}, requests.Grant(-12)),
+        ({"lease_grant": proto("LeaseGrantRequest", TTL=60, ID=12)}, requests.Grant(12, 60)),
+        ({"lease_grant": proto("LeaseGrantRequest", TTL=60, ID=-12)}, requests.Grant(-12, 60)),
         ({"lease_revoke": proto("LeaseRevokeRequest", ID=12)}, requests.Revoke(12)),
         ({"alarm": proto("AlarmRequest", action=1, memberID=3, alarm=1)}, requests.AlarmChange(True)),
         ({"alarm": proto("AlarmRequest", action=2, memberID=3, alarm=1)}, requests.AlarmChange(False)),

@@ -51,7 +51,11 @@ def _exit_codes() -> str:
 
 @click.group(
     cls=_Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "REQUORUM", "max_content_width": 100},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "REQUORUM",
+        "max_content_width": 100,
+    },
     epilog=_exit_codes(),
 )
 @click.version_option(__version__, prog_name="requorum")
@@ -108,7 +112,9 @@ def _bug() -> int:
     stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
     fd, name = tempfile.mkstemp(prefix=f"requorum-bug-{stamp}-", suffix=".txt")
     with os.fdopen(fd, "w") as file:
-        file.write(f"requorum {__version__}, Python {platform.python_version()}\n{sys.argv}\n\n{traceback.format_exc()}")
+        file.write(
+            f"requorum {__version__}, Python {platform.python_version()}\n{sys.argv}\n\n{traceback.format_exc()}"
+        )
     last = traceback.format_exc().strip().splitlines()[-1]
     _say(
         f"this is a bug in requorum: {last}",

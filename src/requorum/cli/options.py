@@ -66,7 +66,9 @@ def load_inventory(path: Path | None) -> Inventory:
     if path is None:
         path = next((Path(name) for name in DEFAULT_INVENTORIES if Path(name).is_file()), None)
     if path is None:
-        raise UsageError("no inventory was named", hint="name one with -i FILE, or give data dirs: requorum survey DIR…")
+        raise UsageError(
+            "no inventory was named", hint="name one with -i FILE, or give data dirs: requorum survey DIR…"
+        )
     return inventories.load(path)
 
 

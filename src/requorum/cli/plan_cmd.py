@@ -38,7 +38,9 @@ class Planned:
 @options.etcd_dir
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
 @click.option("--powered-off", multiple=True, help="A member that is not surveyed and certainly off.")
-@click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for recover --plan.")
+@click.option(
+    "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for recover --plan."
+)
 @options.output
 def plan(
     inventory_path: Path | None,

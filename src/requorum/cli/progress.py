@@ -1,6 +1,7 @@
 """How a run is shown on standard error: a line for each phase, one live row for each step on a terminal."""
 
 import time
+from typing import Self
 
 from rich.console import Console
 from rich.live import Live
@@ -22,7 +23,7 @@ class Shown:
         self.rows: dict[str, tuple[float, str]] = {}
         self.live: Live | None = None
 
-    def __enter__(self) -> "Shown":
+    def __enter__(self) -> Self:
         if self.console.is_terminal:
             self.live = Live(console=self.console, get_renderable=self._table, refresh_per_second=8, transient=True)
             self.live.start()
@@ -51,7 +52,9 @@ class Shown:
         began, _ = self.rows.pop(step.id, (time.monotonic(), name))
         mark, style = _MARKS[state]
         seconds = f"{time.monotonic() - began:.1f} s"
-        self.console.print(Text.assemble("    ", f"{name:<12} ", (mark, style), f" {seconds}", f"  {detail}" if detail else ""))
+        self.console.print(
+            Text.assemble("    ", f"{name:<12} ", (mark, style), f" {seconds}", f"  {detail}" if detail else "")
+        )
 
     def _table(self) -> Table:
         grid = Table.grid(padding=(0, 1))

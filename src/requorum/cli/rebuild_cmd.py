@@ -17,11 +17,15 @@ from requorum.workbench import bench
 @click.command()
 @click.argument("dirs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="The snapshot to write.")
-@click.option("--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR.")
+@click.option(
+    "--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR."
+)
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
 @options.snapshots
 @options.etcd_dir
-@click.option("--format", "how", type=click.Choice(["table", "json", "yaml"]), default="table", help="How it is reported.")
+@click.option(
+    "--format", "how", type=click.Choice(["table", "json", "yaml"]), default="table", help="How it is reported."
+)
 def rebuild(
     dirs: tuple[Path, ...],
     target: Path,

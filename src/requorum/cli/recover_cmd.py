@@ -84,7 +84,8 @@ def resume(run: str, take_over: bool, yes: bool, confirm: str, etcd_dir: Path | 
 def _gate_terminal(yes: bool) -> None:
     if not yes and not sys.stdin.isatty():
         raise Refused(
-            "nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME (plan prints it)"
+            "nobody can be asked here: this is no terminal",
+            hint="for automation: --yes --confirm NAME (plan prints it)",
         )
 
 
@@ -104,7 +105,9 @@ def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, t
                 return True
             progress.pause()
             render.console(err=True).print(f"\n{text}")
-            typed = click.prompt(f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="", show_default=False)
+            typed = click.prompt(
+                f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="", show_default=False
+            )
             return bool(typed.strip() == plan.cluster)
 
         context = Context(journal=journal, tools=found, ask=ask, take_over=take_over)

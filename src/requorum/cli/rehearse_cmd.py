@@ -16,7 +16,8 @@ from requorum.cli import options, render
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import tools
 from requorum.rehearsal import scenarios
-from requorum.rehearsal.rehearse import Result, rehearse as play
+from requorum.rehearsal.rehearse import Result
+from requorum.rehearsal.rehearse import rehearse as play
 
 
 @click.command()
@@ -67,7 +68,10 @@ def rehearse(
                 keep=keep,
                 tell=lambda text: err.print(f"    {text}"),
             )
-            err.print("    passed" if result.passed else f"    FAILED: {result.why}", style="green" if result.passed else "red")
+            err.print(
+                "    passed" if result.passed else f"    FAILED: {result.why}",
+                style="green" if result.passed else "red",
+            )
             results.append(result)
     _report(version, results, output)
     failed = [one.name for one in results if not one.passed]

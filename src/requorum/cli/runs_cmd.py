@@ -43,9 +43,9 @@ def runs(output: str) -> None:
         render.data({"schema": "requorum/Runs/v1", "runs": found}, output)
         return
     made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
-    for one in found:
+    for row in found:
         made.add_row(
-            one["run"], one["cluster"], one["verdict"], one["state"], f"{one['done']}/{one['steps']}", one["last_sign"]
+            row["run"], row["cluster"], row["verdict"], row["state"], f"{one['done']}/{one['steps']}", row["last_sign"]
         )
     render.console().print(made if found else "no runs")
 
@@ -59,7 +59,9 @@ def cleanup(run: str, yes: bool, confirm: str) -> None:
     journal = journals.load(run)
     plan = journal.plan
     if journal.state not in (journals.FINISHED, journals.ROLLED_BACK):
-        raise Refused(f"run {run} is {state_of(journal)}", hint=f"requorum resume {run}, or requorum rollback {run} first")
+        raise Refused(
+            f"run {run} is {state_of(journal)}", hint=f"requorum resume {run}, or requorum rollback {run} first"
+        )
     for member in plan.members:
         if process.fenced_by(member.deployment) == run:
             raise Refused(

@@ -19,7 +19,9 @@ from requorum.verdict.decide import decide
 @options.inventory
 @options.snapshots
 @options.etcd_dir
-@click.option("--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR.")
+@click.option(
+    "--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR."
+)
 @click.option("--verify", is_flag=True, help="Read every file in full: hashes, records, checksums.")
 @options.output
 def survey(

@@ -126,6 +126,8 @@ class Bolt:
         if not 2 <= pgid < meta.hwm:
             raise BadPage(pgid, f"lies outside the file's {meta.hwm} pages")
         size = meta.page_size
+        if (pgid + 1) * size > self.file_size:
+            raise BadPage(pgid, "the file ends before it")
         raw = self.read(pgid * size, size)
         if len(raw) < size:
             raise BadPage(pgid, "the file ends before it")
@@ -136,6 +138,8 @@ class Bolt:
             raise BadPage(pgid, f"has flags {flags:#x}, neither a branch nor a leaf")
         if pgid + overflow >= meta.hwm:
             raise BadPage(pgid, f"claims {overflow} overflow pages, past the end")
+        if (pgid + 1 + overflow) * size > self.file_size:
+            raise BadPage(pgid, "the file ends within it")
         if overflow:
             raw += self.read((pgid + 1) * size, overflow * size)
             if len(raw) < (overflow + 1) * size:
@@ -187,29 +191,31 @@ class Bolt:
 
     def backwards(self, bucket: Bucket) -> Iterator[LeafItem]:
         """All items, last first."""
-        yield from self._backwards(self._load(bucket), MAX_DEPTH)
-
-    def _backwards(self, page: Page, depth: int) -> Iterator[LeafItem]:
-        if depth == 0:
-            raise BadPage(page.pgid, f"the tree is deeper than {MAX_DEPTH}")
-        if page.flags == LEAF:
+        for page in self._leaves(bucket, backwards=True):
             yield from reversed(leaf_items(page))
-            return
-        for _, child in reversed(branch_items(page)):
-            yield from self._backwards(self.page(child), depth - 1)
 
     def items(self, bucket: Bucket) -> Iterator[LeafItem]:
         """All items in order."""
-        yield from self._items(self._load(bucket), MAX_DEPTH)
-
-    def _items(self, page: Page, depth: int) -> Iterator[LeafItem]:
-        if depth == 0:
-            raise BadPage(page.pgid, f"the tree is deeper than {MAX_DEPTH}")
-        if page.flags == LEAF:
+        for page in self._leaves(bucket, backwards=False):
             yield from leaf_items(page)
+
+    def _leaves(self, bucket: Bucket, *, backwards: bool) -> Iterator[Page]:
+        """The leaves in order. A tree that reaches more pages than the file has goes in circles: BadPage."""
+        if bucket.inline is not None:
+            yield bucket.inline
             return
-        for _, child in branch_items(page):
-            yield from self._items(self.page(child), depth - 1)
+        left = self.file_size // self.meta.page_size
+        todo = [bucket.root]
+        while todo:
+            page = self.page(todo.pop())
+            left -= 1
+            if left < 0:
+                raise BadPage(bucket.root, "the tree goes in circles")
+            if page.flags == LEAF:
+                yield page
+                continue
+            children = [child for _, child in branch_items(page)]
+            todo += children if backwards else reversed(children)
 
 
 def branch_items(page: Page) -> List[Tuple[memoryview, int]]:

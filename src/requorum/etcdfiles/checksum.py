@@ -31,7 +31,8 @@ def _choose() -> Callable[..., int]:
         from crc32c import crc32c as fast
     except ImportError:
         return crc32c_python
-    return fast  # type: ignore[no-any-return]
+    chosen: Callable[..., int] = fast
+    return chosen
 
 
 crc32c: Callable[..., int] = _choose()

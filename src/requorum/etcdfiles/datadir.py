@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from requorum.etcdfiles import bbolt, snapfile, wal
-from requorum.etcdfiles.faults import EtcdFileError
+from requorum.etcdfiles.faults import EtcdFileError, open_regular
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,14 @@ def _names(path: str) -> "set[str]":
 
 def _kind_by_content(path: str) -> str:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             head = file.read(32)
             size = os.fstat(file.fileno()).st_size
     except OSError as err:
         raise EtcdFileError(path, err.strerror or str(err)) from err
     if size == 0:
         raise EtcdFileError(path, "the file is empty")
-    if int.from_bytes(head[16:20], "little") == bbolt.MAGIC or size >= 1024 and not head.strip(b"\0"):
+    if int.from_bytes(head[16:20], "little") == bbolt.MAGIC or (size >= 1024 and not head.strip(b"\0")):
         return "db"
     if len(head) >= 12 and head[8:10] == b"\x08\x04":
         return "wal"

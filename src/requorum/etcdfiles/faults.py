@@ -1,5 +1,8 @@
 """What can be wrong with a file: one error for "cannot be read at all", one value for each damaged place in it."""
 
+import errno
+import os
+import stat
 from dataclasses import dataclass
 from typing import Optional
 
@@ -26,3 +29,12 @@ class Damage:
     kind: str
     detail: str
     index: Optional[int] = None
+
+
+def open_regular(path: str, flags: int) -> int:
+    """An opener that waits for nobody: a pipe or a device is refused, not read."""
+    fd = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return fd

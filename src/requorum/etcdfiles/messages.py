@@ -119,9 +119,7 @@ def decode_entry(data: Buffer) -> Entry:
 
 def encode_entry(entry: Entry) -> bytes:
     """raftpb.Entry, byte for byte as etcd writes it."""
-    out = (
-        protowire.int_field(1, entry.type) + protowire.int_field(2, entry.term) + protowire.int_field(3, entry.index)
-    )
+    out = protowire.int_field(1, entry.type) + protowire.int_field(2, entry.term) + protowire.int_field(3, entry.index)
     return out + protowire.bytes_field(4, entry.data) if entry.data else out
 
 
@@ -133,7 +131,9 @@ def decode_hard_state(data: Buffer) -> HardState:
 
 def encode_hard_state(state: HardState) -> bytes:
     """raftpb.HardState."""
-    return protowire.int_field(1, state.term) + protowire.int_field(2, state.vote) + protowire.int_field(3, state.commit)
+    return (
+        protowire.int_field(1, state.term) + protowire.int_field(2, state.vote) + protowire.int_field(3, state.commit)
+    )
 
 
 def decode_wal_metadata(data: Buffer) -> Tuple[int, int]:
@@ -249,5 +249,5 @@ def decode_json(data: Buffer) -> Any:
     """A JSON value as etcd's cluster buckets hold it."""
     try:
         return json.loads(bytes(data))
-    except ValueError as err:
+    except (ValueError, RecursionError) as err:
         raise WireError(f"not JSON: {err}") from err

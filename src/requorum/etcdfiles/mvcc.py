@@ -115,13 +115,9 @@ def _facts(bolt: Bolt) -> DbFacts:
         damage.append(
             Damage(bolt.path, bolt.file_size, "truncated", f"{bolt.file_size} of {meta.size} bytes are there")
         )
-    found: List[Optional[_Values]] = []
-    try:
-        found.append(_values(bolt))
-    except (BadPage, WireError) as err:
-        page = err.pgid if isinstance(err, BadPage) else meta.root
-        damage.append(Damage(bolt.path, page * meta.page_size, "page", str(err)))
-    values = found[0] if found and found[0] is not None else _Values()
+    values = _Values()
+    for page, fault in _values(bolt, values):
+        damage.append(Damage(bolt.path, page * meta.page_size, "page", fault))
     return DbFacts(
         path=bolt.path,
         file_size=bolt.file_size,
@@ -161,32 +157,41 @@ class _Values:
     auth_enabled: bool = False
 
 
-def _values(bolt: Bolt) -> _Values:
-    out = _Values()
-    for item in bolt.items(bolt.root_bucket()):
-        if not item.is_bucket:
-            continue
-        bucket = bbolt.bucket_of(item, bolt.meta.root)
-        name = bytes(item.key)
-        if name == b"key":
-            last = bolt.last(bucket)
-            out.last_revision = parse_revision(last.key)[0] if last else 0
-        elif name == b"meta":
-            for entry in bolt.items(bucket):
-                _meta_value(out, bytes(entry.key), bytes(entry.value))
-        elif name == b"members":
-            out.members = tuple(_member(bytes(entry.value)) for entry in bolt.items(bucket))
-        elif name == b"members_removed":
-            out.removed = tuple(_hex_id(bytes(entry.key)) for entry in bolt.items(bucket))
-        elif name == b"cluster":
-            version = bolt.get(bucket, b"clusterVersion")
-            out.cluster_version = bytes(version.value).decode("ascii", "replace") if version else ""
-        elif name == b"alarm":
-            out.alarms = tuple(_alarm(bytes(entry.key)) for entry in bolt.items(bucket))
-        elif name == b"auth":
-            enabled = bolt.get(bucket, b"authEnabled")
-            out.auth_enabled = enabled is not None and bytes(enabled.value) == b"\x01"
-    return out
+def _values(bolt: Bolt, out: _Values) -> List[Tuple[int, str]]:
+    """Fill in what each bucket says; returns the (page, reason) of what cannot be read. One does not hide the others."""
+    faults: List[Tuple[int, str]] = []
+    try:
+        for item in bolt.items(bolt.root_bucket()):
+            if not item.is_bucket:
+                continue
+            try:
+                _bucket_values(bolt, bytes(item.key), bbolt.bucket_of(item, bolt.meta.root), out)
+            except (BadPage, WireError) as err:
+                faults.append((err.pgid if isinstance(err, BadPage) else bolt.meta.root, str(err)))
+    except BadPage as err:
+        faults.append((err.pgid, str(err)))
+    return faults
+
+
+def _bucket_values(bolt: Bolt, name: bytes, bucket: bbolt.Bucket, out: _Values) -> None:
+    if name == b"key":
+        last = bolt.last(bucket)
+        out.last_revision = parse_revision(last.key)[0] if last else 0
+    elif name == b"meta":
+        for entry in bolt.items(bucket):
+            _meta_value(out, bytes(entry.key), bytes(entry.value))
+    elif name == b"members":
+        out.members = tuple(_member(bytes(entry.value)) for entry in bolt.items(bucket))
+    elif name == b"members_removed":
+        out.removed = tuple(_hex_id(bytes(entry.key)) for entry in bolt.items(bucket))
+    elif name == b"cluster":
+        version = bolt.get(bucket, b"clusterVersion")
+        out.cluster_version = bytes(version.value).decode("ascii", "replace") if version else ""
+    elif name == b"alarm":
+        out.alarms = tuple(_alarm(bytes(entry.key)) for entry in bolt.items(bucket))
+    elif name == b"auth":
+        enabled = bolt.get(bucket, b"authEnabled")
+        out.auth_enabled = enabled is not None and bytes(enabled.value) == b"\x01"
 
 
 def _meta_value(out: _Values, key: bytes, value: bytes) -> None:
@@ -203,9 +208,18 @@ def _meta_value(out: _Values, key: bytes, value: bytes) -> None:
     elif key == b"confState":
         state = messages.decode_json(value)
         if isinstance(state, dict):
-            voters, learners = state.get("voters") or [], state.get("learners") or []
-            if all(isinstance(one, int) for one in [*voters, *learners]):
-                out.conf_state = ConfState(tuple(voters), tuple(learners))
+            voters, learners = _ids(state.get("voters")), _ids(state.get("learners"))
+            if voters is not None and learners is not None:
+                out.conf_state = ConfState(voters, learners)
+
+
+def _ids(value: object) -> Optional[Tuple[int, ...]]:
+    """A JSON list of member ids (none at all counts as empty); ``None`` for anything else."""
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(type(one) is int and one >= 0 for one in value):
+        return None
+    return tuple(value)
 
 
 def _hex_id(text: bytes) -> int:
@@ -258,4 +272,3 @@ def records_at(bolt: Bolt, revision: int) -> List[Tuple[bool, messages.KeyValue]
         if main == revision:
             out.append((tombstone, messages.decode_key_value(item.value)))
     return out[::-1]
-

@@ -65,9 +65,10 @@ class Txn:
 
 @dataclass(frozen=True)
 class Grant:
-    """A new lease."""
+    """A new lease; ``ttl`` in seconds."""
 
     lease: int
+    ttl: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,12 @@ def _request(number: int, body: memoryview) -> Optional[Request]:
     if number == 7:
         return Compaction(_number(body, 1))
     if number == 8:
-        return Grant(_number(body, 2))
+        return Grant(_number(body, 2), _number(body, 1))
     if number == 9:
         return Revoke(_number(body, 1))
     if number == 10:
-        return AlarmChange(_number(body, 1) == 1)
+        action = _number(body, 1)
+        return AlarmChange(action == 1) if action else Other("alarm list", False)
     if number in _OTHERS:
         return Other(*_OTHERS[number])
     if number >= 1000:

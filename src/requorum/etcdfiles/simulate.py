@@ -31,6 +31,8 @@ from requorum.etcdfiles.requests import (
 from requorum.etcdfiles.verify import KeysWanted
 
 NO_END = b"\0"
+MAX_LEASE_TTL = 9_000_000_000
+"""Seconds; a longer lease is refused (lease/lessor.go)."""
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,13 @@ class Store:
             if not self.txn_fails(request):
                 self.write([request])
         elif isinstance(request, Grant):
-            self.leases.add(request.lease)
+            if request.ttl <= MAX_LEASE_TTL:
+                self.leases.add(request.lease)
         elif isinstance(request, Revoke):
             self.revoke(request.lease)
         elif isinstance(request, Compaction):
-            self.compact_revision = max(self.compact_revision, request.revision)
+            if request.revision <= self.revision:
+                self.compact_revision = max(self.compact_revision, request.revision)
         elif isinstance(request, AlarmChange):
             self.doubt("an alarm was raised or disarmed on the way: some writes may have been refused")
         elif isinstance(request, requests.Other) and request.what == "auth":
@@ -221,6 +225,8 @@ class Store:
                 plan.append(one)
 
     def revoke(self, lease: int) -> None:
+        if lease not in self.leases:
+            return
         attached = [key for key, kv in self.keys.items() if kv.lease == lease]
         self.leases.discard(lease)
         for key in attached:

@@ -11,7 +11,7 @@ from typing import List, Tuple
 
 from requorum.etcdfiles import messages, protowire
 from requorum.etcdfiles.checksum import crc32c
-from requorum.etcdfiles.faults import Damage, EtcdFileError
+from requorum.etcdfiles.faults import Damage, EtcdFileError, open_regular
 from requorum.etcdfiles.messages import ConfState
 from requorum.etcdfiles.protowire import WireError
 
@@ -32,7 +32,7 @@ class SnapFile:
 def read_snap(path: str) -> SnapFile:
     """Read and check one file; raises EtcdFileError with the reason when it is not whole."""
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=open_regular) as file:
             raw = file.read(MAX_SIZE + 1)
     except OSError as err:
         raise EtcdFileError(path, err.strerror or str(err)) from err

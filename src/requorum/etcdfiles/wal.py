@@ -29,6 +29,8 @@ SECTOR = 512
 _CHUNK = 1 << 20
 _RESYNC_LIMIT = 64 << 20
 _ZEROES = bytes(_CHUNK)
+MAX_JUMP = 1 << 20
+"""An entry whose index is further ahead than this is damage, not a gap."""
 
 CLEAN, TORN, CUT, BROKEN = "clean", "torn", "cut", "broken"
 
@@ -144,7 +146,8 @@ def read_log(wal_dir: str, *, from_index: int = 0, keep_after: int = 0) -> Log:
         if before is not None and segment.seq != before.seq + 1:
             reading.fault(segment.path, 0, "missing segment", f"WAL file {before.seq + 1:016x} is missing before it")
             reading.previous = None
-        reading.segment(segment, last=at == len(segments) - 1)
+        following = segments[at + 1] if at + 1 < len(segments) else None
+        reading.segment(segment, following)
     return reading.log(tuple(segments), segments[first].first_index)
 
 
@@ -152,7 +155,7 @@ def records_of(wal_dir: str) -> Iterator[Record]:
     """Every record of a WAL as it lies there, sound or not."""
     previous: Optional[int] = None
     for segment in segments_of(wal_dir):
-        scan = _Scan(segment.path, previous)
+        scan = _Scan(segment.path, previous, None)
         yield from scan.records()
         previous = scan.previous
 
@@ -171,6 +174,8 @@ class _Reading:
     keep_after: int
     previous: Optional[int] = None
     """The stored checksum of the record before; ``None`` where it is not known."""
+    first_index: int = 1
+    last_damaged: int = 0
     ids: Tuple[int, int] = (0, 0)
     hard_state: Optional[HardState] = None
     marks: List[SnapshotMark] = field(default_factory=list)
@@ -183,19 +188,26 @@ class _Reading:
     def fault(self, path: str, offset: int, kind: str, detail: str, index: Optional[int] = None) -> None:
         self.damage.append(Damage(path, offset, kind, detail, index))
 
-    def segment(self, segment: Segment, last: bool) -> None:
-        scan = _Scan(segment.path, self.previous)
-        faults = len(self.damage)
+    def segment(self, segment: Segment, following: Optional[Segment]) -> None:
+        scan = _Scan(segment.path, self.previous, _seed_of(following) if following else None)
+        self.first_index = max(segment.first_index, 1)
+        faults, empty = len(self.damage), True
         for record in scan.records():
+            if empty and record.type != CRC:
+                self.fault(record.path, record.offset, "chain", "it does not begin with a checksum mark")
+            empty = False
             if not record.sound:
                 self.unsound(record)
             elif record.type == CRC and record.offset == 0 and self.previous not in (None, 0, record.crc):
-                self.fault(record.path, 0, "chain", "it does not continue the WAL file before it")
+                self.fault(record.path, record.offset, "chain", "it does not continue the WAL file before it")
             elif record.type != CRC:
                 self.take(record)
+        if empty and not scan.damage:
+            self.fault(segment.path, 0, "empty", "it holds no record")
+            scan.end = BROKEN
         self.damage += scan.damage
         self.previous = scan.previous
-        if last:
+        if following is None:
             self.end = scan.end
         elif scan.end in (TORN, CUT) and len(self.damage) == faults:
             self.fault(segment.path, scan.at, "cut", "the file ends within a record")
@@ -203,20 +215,38 @@ class _Reading:
     def unsound(self, record: Record) -> None:
         index = None
         if record.type == ENTRY:
-            head = _entry_head(record.data)
-            expected = self.runs[-1][1] + 1 if self.runs else 0
-            index = expected if head is None or head[1] != expected else head[1]
+            index = self.next_index(record)
+            self.last_damaged = index
         kind = KINDS.get(record.type, f"type {record.type}")
         self.fault(record.path, record.offset, "checksum", f"the checksum of this {kind} record is wrong", index)
+
+    def next_index(self, record: Record) -> int:
+        """The index that a damaged entry must have had: the next one, when there was one before."""
+        before = max(self.runs[-1][1] if self.runs else 0, self.last_damaged)
+        if before:
+            return before + 1
+        head = _entry_head(record.data)
+        return head[1] if head and self.plausible(head[1]) else self.first_index
+
+    def plausible(self, index: int) -> bool:
+        """Whether an index can follow: it may go back, but not jump ahead absurdly."""
+        return index <= max(self.runs[-1][1] if self.runs else 0, self.last_damaged, self.first_index) + MAX_JUMP
 
     def take(self, record: Record) -> None:
         try:
             if record.type == ENTRY:
                 self.entry(record)
             elif record.type == STATE:
-                self.hard_state = messages.decode_hard_state(record.data)
+                state = messages.decode_hard_state(record.data)
+                if messages.encode_hard_state(state) != record.data or (
+                    not state.term and (state.vote or state.commit)
+                ):
+                    raise WireError("not a hard state")
+                self.hard_state = state
             elif record.type == METADATA:
                 ids = messages.decode_wal_metadata(record.data)
+                if messages.encode_wal_metadata(*ids) != record.data:
+                    raise WireError("not the metadata of a WAL")
                 if self.ids not in ((0, 0), ids):
                     self.fault(record.path, record.offset, "identity", "it is of another member or cluster")
                 else:
@@ -229,9 +259,12 @@ class _Reading:
     def entry(self, record: Record) -> None:
         head = _entry_head(record.data)
         if head is None:
-            entry = messages.decode_entry(record.data)
-            head = (entry.type, entry.index, entry.term)
+            raise WireError("not a log entry")
         kind, index, term = head
+        if kind != messages.ENTRY_NORMAL and not messages.decode_entry(record.data).data:
+            raise WireError("a configuration change without data")
+        if not self.plausible(index) or (self.runs and term < self.runs[-1][2]):
+            raise WireError(f"an entry {index} of term {term} cannot follow here")
         if self.runs and index <= self.runs[-1][1]:
             self.truncate(index)
         if self.runs and self.runs[-1][1] == index - 1 and self.runs[-1][2] == term:
@@ -256,11 +289,10 @@ class _Reading:
         self.conf_changes = [one for one in self.conf_changes if one.index < index]
 
     def log(self, segments: Tuple[Segment, ...], read_from: int) -> Log:
-        unreadable: List[int] = []
+        unreadable = {one.index for one in self.damage if one.index is not None}
         for before, after in zip(self.runs, self.runs[1:]):
-            unreadable += range(before[1] + 1, after[0])
-        beyond = self.runs[-1][1] if self.runs else 0
-        unreadable += sorted({one.index for one in self.damage if one.index is not None and one.index > beyond})
+            unreadable.update(range(before[1] + 1, after[0]))
+        unreadable = {one for one in unreadable if not any(first <= one <= last for first, last, _ in self.runs)}
         return Log(
             wal_dir=self.wal_dir,
             segments=segments,
@@ -272,21 +304,39 @@ class _Reading:
             runs=tuple(TermRun(*run) for run in self.runs),
             entries=self.entries,
             conf_changes=tuple(self.conf_changes),
-            unreadable=tuple(unreadable),
+            unreadable=tuple(sorted(unreadable)),
             damage=tuple(self.damage),
             end=self.end,
         )
 
 
+def _seed_of(segment: Segment) -> Optional[int]:
+    """The checksum that a segment says the one before it ended with."""
+    try:
+        first = next(_Scan(segment.path, None, None).records(), None)
+    except EtcdFileError:
+        return None
+    return first.crc if first is not None and first.type == CRC else None
+
+
 def _entry_head(data: bytes) -> Optional[Tuple[int, int, int]]:
-    """(type, index, term) of an entry written as etcd does, fields in order; ``None`` for any other bytes."""
+    """(type, index, term) of an entry written as etcd does, fields in order; ``None`` for any other bytes.
+
+    The checksum does not cover a record's type, so the form has to tell an entry from a hard state.
+    """
     try:
         if data[0] != 0x08 or data[1] > 2 or data[2] != 0x10:
             return None
         term, at = protowire.read_varint(data, 3)
         if data[at] != 0x18:
             return None
-        index, _ = protowire.read_varint(data, at + 1)
+        index, at = protowire.read_varint(data, at + 1)
+        if at < len(data):
+            if data[at] != 0x22:
+                return None
+            size, at = protowire.read_varint(data, at + 1)
+            if at + size != len(data):
+                return None
     except (IndexError, WireError):
         return None
     return (data[1], index, term) if index else None
@@ -295,12 +345,16 @@ def _entry_head(data: bytes) -> Optional[Tuple[int, int, int]]:
 class _Scan:
     """One segment's records, sound or not; resynchronises behind damage. Read in chunks, front to back."""
 
-    def __init__(self, path: str, previous: Optional[int]) -> None:
+    def __init__(self, path: str, previous: Optional[int], following: Optional[int]) -> None:
         self.path = path
         self.previous = previous
+        self.following = following
         self.damage: List[Damage] = []
         self.end = CLEAN
         self.at = 0
+
+    def fault(self, offset: int, kind: str, detail: str) -> None:
+        self.damage.append(Damage(self.path, offset, kind, detail))
 
     def records(self) -> Iterator[Record]:
         try:
@@ -321,13 +375,18 @@ class _Scan:
         start = offset - self.base
         if start < 0 or start + size > len(self.chunk):
             self.base, start = offset, 0
-            self.chunk = os.pread(self.fd, max(size, _CHUNK), offset)
+            self.chunk = os.pread(self.fd, max(min(size, self.size), _CHUNK), offset)
         return self.chunk[start : start + size]
+
+    def stated(self, offset: int) -> Tuple[int, int]:
+        """(bytes, padding) as the length field at ``offset`` says (wal/decoder.go, decodeFrameSize)."""
+        value = int.from_bytes(self.bytes_at(offset, 8), "little")
+        return value & ((1 << 56) - 1), (value >> 56) & 7 if value >> 63 else 0
 
     def _records(self) -> Iterator[Record]:
         if self.size == 0:
             self.end = BROKEN
-            self.damage.append(Damage(self.path, 0, "empty", "the file is empty"))
+            self.fault(0, "empty", "the file is empty")
             return
         while self.at + 8 <= self.size:
             record = self.frame(self.at)
@@ -338,70 +397,59 @@ class _Scan:
                 if found is None:
                     self.broken_end()
                     return
-                self.damage.append(
-                    Damage(self.path, self.at, "frames", f"{found - self.at} bytes here are no WAL records")
-                )
+                self.fault(self.at, "frames", f"{found - self.at} bytes here are no WAL records")
                 self.at, self.previous = found, None
                 continue
             if not record.sound and self.torn(record):
                 self.end = TORN
-                self.damage.append(
-                    Damage(self.path, record.offset, "torn", "the last record was only half written", None)
-                )
+                self.fault(record.offset, "torn", "the last record was only half written")
                 return
-            if record.type == CRC:
-                if record.offset != 0 and self.previous not in (None, record.crc):
-                    self.damage.append(Damage(self.path, record.offset, "chain", "a checksum mark does not fit"))
+            if record.type == CRC and record.offset != 0 and self.previous not in (None, record.crc):
+                self.fault(record.offset, "chain", "a checksum mark does not fit")
             yield record
             self.at = record.end
             self.previous = record.crc if record.type else None
-        if self.damage:
-            return
-        if self.at < self.size and self.bytes_at(self.at, 8).strip(b"\0"):
+        if self.at > self.size or self.bytes_at(self.at, 8).strip(b"\0"):
             self.end = CUT
+            self.fault(min(self.at, self.size), "cut", "the file ends within a frame")
 
     def frame(self, offset: int) -> Optional[Record]:
         """The record framed at ``offset``; ``None`` when there is none that can be made out.
 
-        A record tells its own length, so a wrong length field does not hide a record whose checksum holds.
+        A record tells its own length, so a wrong length field does not hide one whose checksum holds.
         """
-        field_value = int.from_bytes(self.bytes_at(offset, 8), "little")
-        stated = field_value & ((1 << 56) - 1)
-        pad = (field_value >> 56) & 7 if field_value >> 63 else 0
-        fits = 0 < stated <= self.size - offset - 8 - pad
-        if not fits and field_value == 0 and not self.bytes_at(offset + 8, 8).strip(b"\0"):
+        stated, pad = self.stated(offset)
+        fits = 0 < stated <= self.size - offset - 8
+        stated_end = _round_up(offset + 8 + stated)
+        if not stated and not self.bytes_at(offset + 8, 8).strip(b"\0"):
             return None
-        parsed = self.record(offset + 8, stated if fits else None)
+        parsed = self.record(offset + 8)
         if parsed is None:
-            if not fits:
-                return None
-            return Record(self.path, offset, offset + 8 + stated + pad, 0, 0, b"", False)
+            return Record(self.path, offset, stated_end, 0, 0, b"", False) if fits else None
         kind, crc, data, length = parsed
+        own_end = _round_up(offset + 8 + length)
+        right = crc if kind == CRC else crc32c(data, self.previous or 0)
         if kind == CRC:
             sound = not data
         elif self.previous is None:
-            sound = self.follower_agrees(offset + 8 + (stated if fits else length) + pad, crc)
+            sound = self.follower_agrees(own_end, crc)
         else:
-            sound = crc32c(data, self.previous) == crc
-        if fits and stated == length:
-            end = offset + 8 + stated + pad
-            if not sound and self.previous is not None:
-                # The stored checksum itself may be what was hit: then the next record proves this one.
-                right = crc32c(data, self.previous)
-                if self.follower_agrees(end, right):
-                    detail = "the stored checksum is wrong, the record is whole"
-                    self.damage.append(Damage(self.path, offset, "stored checksum", detail))
-                    return Record(self.path, offset, end, kind, right, data, True)
-            return Record(self.path, offset, end, kind, crc, data, sound)
-        if sound and kind != CRC:
-            self.damage.append(Damage(self.path, offset, "length", "the length field is wrong, the record is whole"))
-            return Record(self.path, offset, offset + 8 + (length + 7) // 8 * 8, kind, crc, data, True)
-        if fits:
-            return Record(self.path, offset, offset + 8 + stated + pad, kind, crc, data, False)
-        return None
+            sound = right == crc
+            if not sound and self.follower_agrees(own_end, right):
+                # The stored checksum itself is what was hit: the next record proves this one.
+                self.fault(offset, "stored checksum", "the stored checksum is wrong, the record is whole")
+                crc, sound = right, True
+        if sound:
+            if stated != length or pad != own_end - offset - 8 - length:
+                self.fault(offset, "length", "the length field is wrong, the record is whole")
+            return Record(self.path, offset, own_end, kind, crc, data, True)
+        if not fits and not self.likely(own_end):
+            return None
+        end = stated_end if fits and (stated == length or self.likely(stated_end)) else own_end
+        return Record(self.path, offset, end, kind, crc, data, False)
 
-    def record(self, at: int, stated: Optional[int]) -> Optional[Tuple[int, int, bytes, int]]:
-        """(type, crc, data, length) of the walpb.Record at ``at``; ``None`` when it is not one."""
+    def record(self, at: int) -> Optional[Tuple[int, int, bytes, int]]:
+        """(type, crc, data, length) of the walpb.Record at ``at``, by its own fields; ``None`` when it is not one."""
         head = self.bytes_at(at, 32)
         try:
             if len(head) < 4 or head[0] != 0x08:
@@ -412,44 +460,43 @@ class _Scan:
             crc, pos = protowire.read_varint(head, pos + 1)
             if crc >> 32:
                 return None
-            if stated == pos or pos >= len(head) or head[pos] != 0x1A:
+            if kind == CRC and (pos >= len(head) or head[pos] != 0x1A):
                 return kind, crc, b"", pos
+            if head[pos] != 0x1A:
+                return None
             length, pos = protowire.read_varint(head, pos + 1)
         except (IndexError, WireError):
             return None
         if length > self.size - at - pos:
             return None
-        if stated is not None and pos + length > stated:
-            return kind, crc, self.bytes_at(at + pos, stated - pos) if stated > pos else b"", stated
         return kind, crc, self.bytes_at(at + pos, length), pos + length
 
+    def likely(self, offset: int) -> bool:
+        """Whether a frame, or nothing more, stands at ``offset``."""
+        if offset + 8 > self.size:
+            return offset <= self.size
+        return not self.bytes_at(offset, 16).strip(b"\0") or self.record(offset + 8) is not None
+
     def follower_agrees(self, offset: int, crc: int) -> bool:
-        """Whether the record at ``offset`` continues a chain that stands at ``crc``."""
-        parsed = None
-        size = int.from_bytes(self.bytes_at(offset, 8), "little") & ((1 << 56) - 1)
-        if 0 < size <= self.size - offset - 8:
-            parsed = self.record(offset + 8, size)
+        """Whether what comes at ``offset``, here or in the next segment, continues a chain that stands at ``crc``."""
+        parsed = self.record(offset + 8) if offset + 8 < self.size else None
         if parsed is None:
-            return False
+            return self.following == crc and (offset >= self.size or self.only_zeroes(offset))
         kind, stored, data, _ = parsed
         return stored == crc if kind == CRC else crc32c(data, crc) == stored
 
     def resync(self, offset: int) -> Optional[int]:
         """The next offset, a multiple of 8, where a record stands whose follower's checksum agrees with it."""
         limit = min(self.size, offset + _RESYNC_LIMIT)
-        at = offset + 8
+        at = _round_up(offset + 1)
         while at + 16 <= limit:
             block = self.bytes_at(at, min(_CHUNK, limit - at))
             for pos in range(0, len(block) - 15, 8):
-                if block[pos + 8] != 0x08 or block[pos + 5] or block[pos + 6] or block[pos + 10] != 0x10:
+                if block[pos + 8] != 0x08 or block[pos + 10] != 0x10:
                     continue
-                size = int.from_bytes(block[pos : pos + 7], "little")
-                here = at + pos
-                if not 0 < size <= self.size - here - 8:
-                    continue
-                parsed = self.record(here + 8, size)
-                if parsed is not None and self.follower_agrees(here + 8 + (size + 7) // 8 * 8, parsed[1]):
-                    return here
+                parsed = self.record(at + pos + 8)
+                if parsed is not None and self.follower_agrees(_round_up(at + pos + 8 + parsed[3]), parsed[1]):
+                    return at + pos
             at += max(len(block) - 15, 8) // 8 * 8
         return None
 
@@ -482,11 +529,15 @@ class _Scan:
 
     def broken_end(self) -> None:
         """Name what lies at the end, where no record can be made out any more."""
-        field_value = int.from_bytes(self.bytes_at(self.at, 8), "little")
-        stated = field_value & ((1 << 56) - 1)
-        if stated > self.size - self.at - 8 and self.bytes_at(self.at + 8, 1) == b"\x08":
+        stated, _ = self.stated(self.at)
+        if stated > self.size - self.at - 8 and self.bytes_at(self.at + 8, 1) in (b"\x08", b""):
             self.end = CUT
-            self.damage.append(Damage(self.path, self.at, "cut", "the file ends within this record"))
+            self.fault(self.at, "cut", "the file ends within this record")
             return
         self.end = BROKEN
-        self.damage.append(Damage(self.path, self.at, "frames", "what follows is no WAL record"))
+        self.fault(self.at, "frames", "what follows is no WAL record")
+
+
+def _round_up(offset: int) -> int:
+    """Frames begin at multiples of 8."""
+    return (offset + 7) // 8 * 8

@@ -55,11 +55,11 @@ def find(folders: Sequence[Path | str]) -> Tools:
     assert etcdctl is not None
     assert etcdutl is not None
     version = version_of([etcd, "--version"])
-    for argv in ([etcdutl, "version"], [etcdctl, "version"]):
-        other = version_of(argv)
+    for program in (etcdutl, etcdctl):
+        other = version_of([program, "version"])
         if other.rsplit(".", 1)[0] != version.rsplit(".", 1)[0]:
             raise RequorumError(
-                f"{argv[0]} is version {other}, but {etcd} is {version}", hint="use programs of one minor version"
+                f"{program} is version {other}, but {etcd} is {version}", hint="use programs of one minor version"
             )
     return Tools(etcd=etcd, etcdctl=etcdctl, etcdutl=etcdutl, version=version)
 

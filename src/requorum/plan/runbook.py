@@ -31,7 +31,10 @@ def commands(plan: Plan, kind: StepKind, member: PlanMember | None) -> tuple[str
     if kind == "build source":
         return _build(plan, member)
     if kind == "ship":
-        return (f"cp source.db {q(work + '/source.db')}", f"sha256sum {q(work + '/source.db')}  # the same on all hosts")
+        return (
+            f"cp source.db {q(work + '/source.db')}",
+            f"sha256sum {q(work + '/source.db')}  # the same on all hosts",
+        )
     if kind == "restore beside":
         return (shlex.join(restore_command("etcdutl", plan, member)),)
     if kind == "preflight":
@@ -83,9 +86,10 @@ def _build(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     assert source is not None
     work = work_of(member, plan.run)
     raw = "" if source.saved_snapshot else " --skip-hash-check"
+    peer = "http://127.0.0.1:PORT"
     lines = [
-        f"etcdutl snapshot restore {shlex.quote(source.db)} --data-dir {shlex.quote(work + '/bench/data')} --name bench"
-        f" --initial-cluster bench=http://127.0.0.1:PORT --initial-advertise-peer-urls http://127.0.0.1:PORT{raw}",
+        shlex.join(["etcdutl", "snapshot", "restore", source.db, "--data-dir", f"{work}/bench/data", "--name", "bench"])
+        + f" --initial-cluster bench={peer} --initial-advertise-peer-urls {peer}{raw}",
     ]
     if source.to_index > source.from_index:
         lines.append(

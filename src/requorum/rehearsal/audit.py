@@ -59,9 +59,7 @@ def audit(operations: Sequence[Operation], members: Mapping[str, str]) -> Audit:
     )
 
 
-def _final_state(
-    operations: Sequence[Operation], state: Mapping[str, Stored]
-) -> tuple[set[Operation], list[str], int]:
+def _final_state(operations: Sequence[Operation], state: Mapping[str, Stored]) -> tuple[set[Operation], list[str], int]:
     """The acknowledged writes that the final state lacks, what must never be, and how many unanswered writes are there."""
     told: dict[str, list[Operation]] = defaultdict(list)
     unanswered: dict[str, list[Operation]] = defaultdict(list)

@@ -41,7 +41,13 @@ class Driver:
         """Run a command with ``-o json``; returns its answer. Raises WrongEnd for another exit code."""
         argv = self._argv([*words, "-o", "json"])
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=self._env(), timeout=COMMAND_SECONDS, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self._env(),
+            timeout=COMMAND_SECONDS,
+            check=False,
         )
         with (self.root / "requorum.log").open("a") as log:
             log.write(f"$ requorum {' '.join(words)}\n{done.stderr}{done.stdout}\nexit {done.returncode}\n")

@@ -103,6 +103,8 @@ class Gateway:
             response = self._connection.getresponse()
             while line := response.readline():
                 result = json.loads(line).get("result", {})
+                if int(result.get("compact_revision", 0)):
+                    raise NoAnswer("the history was compacted")
                 if result.get("canceled"):
                     raise NoAnswer(str(result.get("cancel_reason") or "the watch was refused"))
                 at = 0

@@ -15,6 +15,7 @@ from requorum.rehearsal import cluster, wreck
 from requorum.rehearsal.audit import Audit, audit
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.drive import Driver, WrongEnd
+from requorum.rehearsal.gateway import NoAnswer
 from requorum.rehearsal.load import Load
 from requorum.rehearsal.scenarios import Scenario, Vacuous
 
@@ -88,7 +89,7 @@ def rehearse(
             except Vacuous as err:
                 why = f"vacuous: {err}"
                 tell(why)
-            except (WrongEnd, TimeoutError, OSError, subprocess.SubprocessError) as err:
+            except (WrongEnd, NoAnswer, TimeoutError, OSError, subprocess.SubprocessError) as err:
                 return _failed(scenario, members, seed + attempt, str(err) + (f" (kept in {root})" if keep else ""))
     return _failed(scenario, members, seed, why)
 
@@ -239,7 +240,9 @@ def _as_expected(stage: Stage, scenario: Scenario, answer: dict[str, Any], found
         problems.append(f"{len(found.lost)} acknowledged writes are lost, {predicted} at most were predicted")
     if scenario.nothing_lost and found.lost:
         first = found.lost[0]
-        problems.append(f"{len(found.lost)} acknowledged writes are lost, the first: {first.kind} {first.key} at {first.revision}")
+        problems.append(
+            f"{len(found.lost)} acknowledged writes are lost, the first: {first.kind} {first.key} at {first.revision}"
+        )
     if answer["verdict"] != scenario.verdict and not _known_fault(stage):
         problems.append(f"the verdict was {answer['verdict']!r}, expected {scenario.verdict!r}")
     return problems

@@ -135,7 +135,9 @@ def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exceptio
         _release_own(context)
         if isinstance(first, RequorumError):
             return first
-        return RequorumError(f"a member could not be locked: {_text(first)}", hint="is its folder writable by this user?")
+        return RequorumError(
+            f"a member could not be locked: {_text(first)}", hint="is its folder writable by this user?"
+        )
     if isinstance(first, (Refused, StoppedMidway, Locked)):
         return first
     what = "; ".join(f"{step.member or 'the cluster'}: {_text(err)}" for step, err in failures)
@@ -188,9 +190,7 @@ async def roll_back(context: Context, progress: Progress) -> int:
         progress.phase(0, 0, title)
         failures: list[tuple[Step, Exception]] = []
 
-        async def one(
-            step: Step, title: str, undo: "Callable[[Context, PlanMember], None]", failed: list[Any]
-        ) -> None:
+        async def one(step: Step, title: str, undo: "Callable[[Context, PlanMember], None]", failed: list[Any]) -> None:
             try:
                 await anyio.to_thread.run_sync(undo, context, plan.member(step.member))
             except (RequorumError, OSError) as err:

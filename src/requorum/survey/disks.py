@@ -1,5 +1,6 @@
 """One data dir or snapshot file, read into evidence. Reads only, takes no lock, and never raises for a bad file."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -173,10 +174,8 @@ def _log(
 ) -> tuple[Log | None, LogEvidence | Unknown]:
     snaps: tuple[SnapFile, ...] = ()
     snap_damage: tuple[Damage, ...] = ()
-    try:
+    with contextlib.suppress(EtcdFileError):  # the folder is missing: the db's evidence says so
         snaps, snap_damage = snapfile.read_snaps(layout.snap_dir)
-    except EtcdFileError:
-        pass  # the folder is missing: the db's evidence says so
     try:
         newest = snaps[0].index if snaps and not in_full else 0
         log = wal.read_log(layout.wal_dir, from_index=newest, keep_after=max(consistent - LOOK_BACK, 0))
@@ -254,7 +253,11 @@ def _voter_sets(log: Log, start: SnapFile | None) -> tuple[VoterSet, ...]:
         state, index = start.conf_state, start.index
     else:
         for mark in log.marks:
-            if mark.conf_state is not None and mark.index >= index and mark.index < (log.runs[0].first if log.runs else 0):
+            if (
+                mark.conf_state is not None
+                and mark.index >= index
+                and mark.index < (log.runs[0].first if log.runs else 0)
+            ):
                 state, index = mark.conf_state, mark.index
     out = [VoterSet(index=index, voters=state.voters, learners=state.learners)] if state.voters else []
     for entry in log.conf_changes:

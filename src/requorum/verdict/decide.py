@@ -122,13 +122,15 @@ def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
             reason = why_not(member)
             swallow = "swallow" in reason
             if reason and not (member.log.faults and "is damaged at byte" in reason):
-                level = "danger" if swallow else "warning"
-                out.append(Finding(level=level, subject=member.name, text=f"must not start as it is: {reason}"))
+                text = f"must not start as it is: {reason}"
+                out.append(Finding(level="danger" if swallow else "warning", subject=member.name, text=text))
         if isinstance(member.live, Unknown) and not isinstance(member.process, Unknown) and member.process.running:
             pids = ", ".join(str(pid) if pid else "another container's" for pid in member.process.pids)
             ports = ", ".join(str(port) for port in member.process.ports)
             text = f"a live process holds these files (pid {pids}" + (f", ports {ports})" if ports else ")")
-            out.append(Finding(level="warning", subject=member.name, text=f"{text}; they may change while they are read"))
+            out.append(
+                Finding(level="warning", subject=member.name, text=f"{text}; they may change while they are read")
+            )
     alarms = sorted({alarm for one in survey.members if isinstance(one.db, DbEvidence) for alarm in one.db.alarms})
     out += [Finding(level="warning", subject="cluster", text=f"alarm raised: {alarm}") for alarm in alarms]
     return out
@@ -200,5 +202,3 @@ def _source_proof(source: Source) -> tuple[str, ...]:
     if source.loss.unproven:
         lines.append(f"unproven: {source.loss.unproven}")
     return tuple(lines)
-
-

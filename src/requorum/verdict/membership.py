@@ -87,7 +87,9 @@ def _cluster_id(survey: Survey, findings: list[Finding]) -> tuple[int, str]:
     alone = {
         cluster
         for cluster in groups
-        if groups[cluster] == 1 and expected > 1 and all(_lonely(log) for log in logs.values() if log.cluster_id == cluster)
+        if groups[cluster] == 1
+        and expected > 1
+        and all(_lonely(log) for log in logs.values() if log.cluster_id == cluster)
     }
     real = {cluster: size for cluster, size in groups.items() if cluster not in alone} or dict(groups)
     best = max(real.values())
@@ -104,7 +106,9 @@ def _cluster_id(survey: Survey, findings: list[Finding]) -> tuple[int, str]:
     if leading[0] in alone and expected > 1:
         text = f"it is a cluster of one, although {expected} members are expected: an impostor that started empty?"
         findings.append(
-            Finding(level="danger", subject=next(n for n, log in logs.items() if log.cluster_id == leading[0]), text=text)
+            Finding(
+                level="danger", subject=next(n for n, log in logs.items() if log.cluster_id == leading[0]), text=text
+            )
         )
         return leading[0], f"the only log left belongs to a cluster of one (id {leading[0]:x}), {expected} are expected"
     return leading[0], ""

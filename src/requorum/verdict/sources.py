@@ -124,9 +124,7 @@ def _unproven(cluster: Electorate) -> str:
 def _loss(revision: int, exact: bool, newest: _Newest) -> Loss:
     lost = max(newest.revision - revision, 0) + newest.uncertain
     doubts = newest.why if exact else (*newest.why, "the source's own revision is a bound")
-    return Loss(
-        at_most=lost, exact=not doubts and newest.uncertain == 0, why=tuple(doubts), unproven=newest.unproven
-    )
+    return Loss(at_most=lost, exact=not doubts and newest.uncertain == 0, why=tuple(doubts), unproven=newest.unproven)
 
 
 def _bump(loss: Loss, index: int, newest: _Newest, cluster: Electorate) -> int:
@@ -232,5 +230,3 @@ def known_peers(survey: Survey, cluster: Electorate) -> set[str]:
         if isinstance(member.db, DbEvidence):
             urls |= {url for peer in member.db.peers for url in peer.peer_urls}
     return urls
-
-

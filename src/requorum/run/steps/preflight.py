@@ -39,7 +39,9 @@ def _movable(member: PlanMember, folder: Path, work: Path) -> None:
             hint="was something mounted meanwhile?",
         )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise RequorumError(f"{member.name}: {folder} may not be written by this user", hint="run as root, or as its owner")
+        raise RequorumError(
+            f"{member.name}: {folder} may not be written by this user", hint="run as root, or as its owner"
+        )
 
 
 def _same_hash(context: Context) -> None:
