@@ -188,21 +188,7 @@ async def roll_back(context: Context, progress: Progress) -> int:
         if not steps:
             continue
         progress.phase(0, 0, title)
-        failures: list[tuple[Step, Exception]] = []
-
-        async def one(step: Step, title: str, undo: "Callable[[Context, PlanMember], None]", failed: list[Any]) -> None:
-            try:
-                await anyio.to_thread.run_sync(undo, context, plan.member(step.member))
-            except (RequorumError, OSError) as err:
-                failed.append((step, err))
-                progress.step(step, "failed", str(err))
-                return
-            journal.write(journals.UNDONE, f"{title}: {step.id}", step.member)
-            progress.step(step, "undone", "")
-
-        async with anyio.create_task_group() as group:
-            for step in steps:
-                group.start_soon(one, step, title, undo, failures)
+        failures = await _undo_all(context, title, steps, undo, progress)
         if failures:
             what = "; ".join(f"{step.member}: {_text(err)}" for step, err in failures)
             raise StoppedMidway(
@@ -215,6 +201,28 @@ async def roll_back(context: Context, progress: Progress) -> int:
         lock.release(member, plan.run)
     journal.write(journals.ROLLED_BACK)
     return undone
+
+
+async def _undo_all(
+    context: Context, title: str, steps: list[Step], undo: Callable[[Context, PlanMember], None], progress: Progress
+) -> list[tuple[Step, Exception]]:
+    """Undo some steps at the same time; all are let finish."""
+    failures: list[tuple[Step, Exception]] = []
+
+    async def one(step: Step) -> None:
+        try:
+            await anyio.to_thread.run_sync(undo, context, context.plan.member(step.member))
+        except (RequorumError, OSError) as err:
+            failures.append((step, err))
+            progress.step(step, "failed", str(err))
+            return
+        context.journal.write(journals.UNDONE, f"{title}: {step.id}", step.member)
+        progress.step(step, "undone", "")
+
+    async with anyio.create_task_group() as group:
+        for step in steps:
+            group.start_soon(one, step)
+    return failures
 
 
 def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Context, PlanMember], None]]]":
