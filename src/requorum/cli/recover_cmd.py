@@ -19,6 +19,8 @@ from requorum.run import execute
 from requorum.run import journal as journals
 from requorum.run.context import Context
 from requorum.run.journal import Journal
+from requorum.run.steps import look_again
+from requorum.verdict.decide import decide
 
 
 @click.command()
@@ -49,6 +51,8 @@ def recover(
             raise UsageError("--plan already says what to recover from and who is off")
         plan = plan_cmd.load_plan(plan_path)
         found = tools.find([str(etcd_dir or plan.tools)])
+        _gate_name(plan, yes, confirm)
+        _gate_world(plan, found)
     else:
         made = plan_cmd.make_one(inventory_path, snapshots, etcd_dir, source_id, powered_off)
         plan, found = made.plan, made.tools
@@ -93,6 +97,17 @@ def _gate_name(plan: Plan, yes: bool, confirm: str) -> None:
     if yes and confirm != plan.cluster:
         what = f"{confirm!r} is not its name" if confirm else "--yes needs --confirm"
         raise Refused(f"not confirmed: {what}", hint=f"this cluster is --confirm {plan.cluster}")
+
+
+def _gate_world(plan: Plan, found: tools.Tools) -> None:
+    """A plan that was saved goes on only if the disks still say what it was made from."""
+    why = look_again.what_changed(plan, decide(anyio.run(look_again.survey_again, plan, found)))
+    if why:
+        raise Refused(
+            f"the world has become another since this plan was made: {why}",
+            changed="nothing was changed",
+            hint="plan again: requorum plan",
+        )
 
 
 def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, take_over: bool = False) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import click
+from rich.status import Status
 
 from requorum.cli import options, render
 from requorum.errors import RequorumError, UsageError
@@ -60,14 +61,15 @@ def rehearse(
         results = []
         for at, one in enumerate(wanted):
             err.print(f"{at + 1}/{len(wanted)} {one.name}: {one.about}", style="bold")
-            result = play(
-                one,
-                members=count,
-                seed=seed,
-                etcd_dir=folder,
-                keep=keep,
-                tell=lambda text: err.print(f"    {text}"),
-            )
+            with err.status("", spinner="dots") as status:
+
+                def show(text: str, stays: bool, status: Status = status) -> None:
+                    if stays:
+                        err.print(f"    {text}")
+                    if err.is_terminal:
+                        status.update(f"  {text}")
+
+                result = play(one, members=count, seed=seed, etcd_dir=folder, keep=keep, show=show)
             err.print(
                 "    passed" if result.passed else f"    FAILED: {result.why}",
                 style="green" if result.passed else "red",
@@ -131,13 +133,13 @@ def _report(version: str, results: list[Result], output: str) -> None:
     if output in ("json", "yaml"):
         render.data({"schema": "requorum/Rehearsal/v1", "etcd": version, "scenarios": results}, output)
         return
-    made = render.table("scenario", "verdict", "source", ">acknowledged", ">lost", ">predicted", ">down", "")
+    made = render.table("scenario", "verdict", "source", ">acked", ">lost", ">predicted", ">down", "", gap=1)
     for one in results:
         predicted = "unknown" if one.predicted_lost_max is None else f"<= {one.predicted_lost_max}"
         made.add_row(
             one.name,
             one.verdict,
-            one.source.split(" /", maxsplit=1)[0],
+            one.source.split(" /", maxsplit=1)[0].replace(": db + own log", "'s log").replace(":", "'s"),
             str(one.acknowledged),
             str(one.lost),
             predicted,

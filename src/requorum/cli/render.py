@@ -37,9 +37,9 @@ def data(value: Any, how: str) -> None:
     sys.stdout.write(out.getvalue())
 
 
-def table(*columns: str) -> Table:
+def table(*columns: str, gap: int = 2) -> Table:
     """An empty table in the house's style; a column that starts with ``>`` is right-aligned."""
-    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
     for name in columns:
         made.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     return made
@@ -61,11 +61,13 @@ def survey_and_verdict(survey: Survey, verdict: Verdict, *, wide: bool = False) 
     out.print()
     probable = " (probable: --verify reads everything)" if verdict.probable else ""
     out.print(Text.assemble("verdict: ", (verdict.kind, f"bold {_COLOURS.get(verdict.kind, 'red')}"), probable))
-    out.print(f"  {verdict.summary}")
+    lines = Table.grid(padding=(0, 1, 0, 1))
+    lines.add_row("", verdict.summary)
     if verdict.refusal:
-        out.print(Text.assemble(("  refused: ", "bold red"), verdict.refusal))
+        lines.add_row("", Text.assemble(("refused: ", "bold red"), verdict.refusal))
     for line in verdict.proof:
-        out.print(Text(f"  - {line}"))
+        lines.add_row("-", line)
+    out.print(lines)
     if verdict.sources and verdict.kind != "healthy":
         out.print()
         out.print(_sources(verdict))

@@ -45,7 +45,7 @@ def runs(output: str) -> None:
     made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
     for row in found:
         made.add_row(
-            row["run"], row["cluster"], row["verdict"], row["state"], f"{one['done']}/{one['steps']}", row["last_sign"]
+            row["run"], row["cluster"], row["verdict"], row["state"], f"{row['done']}/{row['steps']}", row["last_sign"]
         )
     render.console().print(made if found else "no runs")
 

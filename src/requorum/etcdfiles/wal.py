@@ -166,6 +166,15 @@ def entry_index(data: bytes) -> int:
     return head[1] if head else 0
 
 
+def read_segment(path: str) -> Log:
+    """Read one WAL file by itself; raises EtcdFileError when it cannot be read."""
+    match = SEGMENT_NAME.match(os.path.basename(path))
+    segment = Segment(path, int(match.group(1), 16), int(match.group(2), 16)) if match else Segment(path, 0, 0)
+    reading = _Reading(os.path.dirname(path), keep_after=1 << 62)
+    reading.segment(segment, None)
+    return reading.log((segment,), segment.first_index)
+
+
 @dataclass
 class _Reading:
     """The state of one pass over the segments."""

@@ -7,7 +7,7 @@ Every writer owns its keys, so it knows what a guard must say; what it was told 
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,10 +85,11 @@ class Load:
         """How many writes were acknowledged so far."""
         return sum(self._acknowledged)
 
-    def wait_for(self, count: int, seconds: float) -> None:
-        """Wait until ``count`` writes are acknowledged; raises TimeoutError."""
+    def wait_for(self, count: int, seconds: float, tell: Callable[[str], object] = str) -> None:
+        """Wait until ``count`` writes are acknowledged, and tell how many are; raises TimeoutError."""
         deadline = time.monotonic() + seconds
         while self.acknowledged < count:
+            tell(f"{self.writers} writers: {self.acknowledged} of {count} writes acknowledged")
             if time.monotonic() > deadline:
                 raise TimeoutError(f"only {self.acknowledged} of {count} writes were acknowledged in {seconds:.0f} s")
             time.sleep(0.01)

@@ -28,6 +28,9 @@ ATTEMPTS = 3
 DONE, WITH_WARNINGS = 0, 3
 
 
+Show = Callable[[str, bool], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One line of the rehearsal's report. ``predicted_lost_max`` is None, with a reason, where no disk was left."""
@@ -50,7 +53,7 @@ class Result:
 
 @dataclass(slots=True, kw_only=True)
 class Stage:
-    """What one rehearsal works with. ``tell`` is told what goes on."""
+    """What one rehearsal works with. ``show`` is told what goes on: a line, and whether it is worth keeping."""
 
     root: Path
     etcd_dir: Path
@@ -58,9 +61,17 @@ class Stage:
     rng: Random
     load: Load
     driver: Driver
-    tell: Callable[[str], None]
+    show: Show
     snapshot: Path | None = None
     after_wreck: dict[str, wreck.Fingerprint] = field(default_factory=dict)
+
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self.show(text, True)
+
+    def tell_live(self, text: str) -> None:
+        """A line that the next one replaces."""
+        self.show(text, False)
 
 
 @contextmanager
@@ -76,19 +87,17 @@ def stage_root(keep: bool) -> Iterator[Path]:
             shutil.rmtree(root, ignore_errors=True)
 
 
-def rehearse(
-    scenario: Scenario, *, members: int, seed: int, etcd_dir: Path, keep: bool, tell: Callable[[str], None]
-) -> Result:
+def rehearse(scenario: Scenario, *, members: int, seed: int, etcd_dir: Path, keep: bool, show: Show) -> Result:
     """Play one scenario; raises nothing that is its own fault: what went wrong is in the result."""
     why = ""
     for attempt in range(ATTEMPTS):
         with stage_root(keep) as root:
             try:
-                stage = _set_up(root, scenario, members, seed + attempt, etcd_dir, tell)
+                stage = _set_up(root, scenario, members, seed + attempt, etcd_dir, show)
                 return _play(stage, scenario, seed + attempt)
             except Vacuous as err:
                 why = f"vacuous: {err}"
-                tell(why)
+                show(why, True)
             except (WrongEnd, NoAnswer, TimeoutError, OSError, subprocess.SubprocessError) as err:
                 return _failed(scenario, members, seed + attempt, str(err) + (f" (kept in {root})" if keep else ""))
     return _failed(scenario, members, seed, why)
@@ -113,12 +122,10 @@ def _failed(scenario: Scenario, members: int, seed: int, why: str) -> Result:
     )
 
 
-def _set_up(
-    root: Path, scenario: Scenario, count: int, seed: int, etcd_dir: Path, tell: Callable[[str], None]
-) -> Stage:
+def _set_up(root: Path, scenario: Scenario, count: int, seed: int, etcd_dir: Path, show: Show) -> Stage:
     """Start a cluster, load it, kill it under load, wreck it."""
     rng = Random(seed)  # noqa: S311 - reproducible damage, not a secret
-    tell(f"starting {count} etcd member{'s' if count > 1 else ''}")
+    show(f"starting {count} etcd member{'s' if count > 1 else ''}", False)
     members = cluster.lay_out(root, count, etcd_dir, "rehearsal")
     running = cluster.start(members, etcd_dir)
     load = Load([one.client_url for one in members], WRITERS, seed)
@@ -129,18 +136,17 @@ def _set_up(
         rng=rng,
         load=load,
         driver=Driver(root=root, inventory=root / "inventory.yaml"),
-        tell=tell,
+        show=show,
     )
-    tell(f"{WRITERS} writers write")
     load.start()
     if scenario.snapshot:
-        load.wait_for(WRITES // 2, LOAD_SECONDS)
+        load.wait_for(WRITES // 2, LOAD_SECONDS, stage.tell_live)
         stage.snapshot = _save_snapshot(stage)
-    load.wait_for(WRITES + rng.randrange(200), LOAD_SECONDS)
+    load.wait_for(WRITES + rng.randrange(200), LOAD_SECONDS, stage.tell_live)
     in_flight = sum(load.in_flight)
     cluster.kill_at_once(running)
     load.stop()
-    tell(f"killed under load: {load.acknowledged} writes acknowledged, {in_flight} requests in flight")
+    stage.tell(f"killed under load: {load.acknowledged} writes acknowledged, {in_flight} requests in flight")
     if not in_flight:
         raise Vacuous("no request was in flight when the members were killed")
     lags = [disk for one in members if (disk := wreck.look(one)).last_index > disk.consistent_index]
@@ -148,7 +154,7 @@ def _set_up(
         raise Vacuous("no db lags its log")
     scenario.wreck(members, rng)
     stage.after_wreck = {one.name: wreck.fingerprint(one.data_dir) for one in members}
-    tell(f"wrecked: {scenario.about}")
+    stage.tell(f"wrecked: {scenario.about}")
     return stage
 
 

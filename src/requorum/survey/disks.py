@@ -124,7 +124,8 @@ def _facts(path: str) -> tuple[DbFacts | None, Unknown]:
         return None, Unknown(unknown=str(err))
 
 
-def _fault(damage: Damage) -> Fault:
+def fault(damage: Damage) -> Fault:
+    """Damage as evidence."""
     return Fault(
         path=damage.path, offset=damage.offset, kind=damage.kind, detail=damage.detail, index=damage.index or 0
     )
@@ -165,7 +166,7 @@ def _db(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:
         auth_enabled=facts.auth_enabled,
         saved_snapshot=facts.has_trailer,
         checked=checked,
-        faults=tuple(_fault(one) for one in damage),
+        faults=tuple(fault(one) for one in damage),
     )
 
 
@@ -202,7 +203,7 @@ def _log(
         voter_sets=_voter_sets(log, start),
         possible_writes=runs_of(simulate.count_at_most(near)),
         unreadable=runs_of(log.unreadable),
-        faults=tuple(_fault(one) for one in (*log.damage, *snap_damage)),
+        faults=tuple(fault(one) for one in (*log.damage, *snap_damage)),
     )
 
 

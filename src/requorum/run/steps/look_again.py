@@ -6,6 +6,7 @@ from typing import Any
 import anyio.from_thread
 
 from requorum.errors import Refused
+from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.plan.values import Plan, PlanMember
 from requorum.run.context import Context
@@ -18,8 +19,7 @@ from requorum.verdict.values import Source, Verdict
 def do(context: Context, _: PlanMember | None) -> Any:
     """Raises Refused when the world has become another than the plan's."""
     plan = context.plan
-    survey = anyio.from_thread.run(_survey, context)
-    verdict = decide(survey)
+    verdict = decide(anyio.from_thread.run(survey_again, plan, context.tools))
     why = what_changed(plan, verdict)
     if why:
         raise Refused(
@@ -30,14 +30,12 @@ def do(context: Context, _: PlanMember | None) -> Any:
     return {"verdict": verdict.kind, "summary": verdict.summary}
 
 
-async def _survey(context: Context) -> Survey:
-    plan = context.plan
+async def survey_again(plan: Plan, found: Tools) -> Survey:
+    """Read every disk that a plan is about, in full."""
     hosts = tuple(Host(name=one.name, roles=("etcd",), etcd=one.deployment) for one in plan.members)
     cluster = plan.cluster.rsplit("-", 1)[0]
     inventory = Inventory(path=Path("/"), cluster=cluster, hosts=hosts, tools=None, snapshots=())
-    return await gather.survey_hosts(
-        inventory, context.tools, in_full=True, snapshots=[Path(one) for one in plan.snapshots]
-    )
+    return await gather.survey_hosts(inventory, found, in_full=True, snapshots=[Path(one) for one in plan.snapshots])
 
 
 def what_changed(plan: Plan, verdict: Verdict) -> str:
