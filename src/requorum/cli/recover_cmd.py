@@ -11,7 +11,7 @@ import msgspec
 from requorum import errors
 from requorum.cli import options, plan_cmd, render
 from requorum.cli.progress import Shown
-from requorum.errors import Refused, UsageError
+from requorum.errors import Refused, StoppedMidway, UsageError
 from requorum.hosts import tools
 from requorum.plan.values import Plan
 from requorum.proof.prove import Proof
@@ -126,7 +126,14 @@ def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, t
             return bool(typed.strip() == plan.cluster)
 
         context = Context(journal=journal, tools=found, ask=ask, take_over=take_over)
-        answer = anyio.run(partial(execute.execute, context, progress))
+        try:
+            answer = anyio.run(partial(execute.execute, context, progress))
+        except KeyboardInterrupt as err:
+            raise StoppedMidway(
+                "interrupted",
+                changed="what was begun is in the journal, nothing of it is lost",
+                hint=f"requorum resume {plan.run} goes on, requorum rollback {plan.run} puts everything back",
+            ) from err
     proof = msgspec.convert(answer, Proof)
     warnings = [*plan.warnings, *proof.warnings]
     if output in ("json", "yaml"):

@@ -206,12 +206,18 @@ async def roll_back(context: Context, progress: Progress) -> int:
 async def _undo_all(
     context: Context, title: str, steps: list[Step], undo: Callable[[Context, PlanMember], None], progress: Progress
 ) -> list[tuple[Step, Exception]]:
-    """Undo some steps at the same time; all are let finish."""
+    """Undo some steps at the same time; all are let finish.
+
+    Members that run are stopped one after another: a leader that is stopped together with its followers tries for 15
+    seconds to hand its leadership over to them.
+    """
     failures: list[tuple[Step, Exception]] = []
+    gate = anyio.CapacityLimiter(1 if undo is configure.undo else max(len(steps), 1))
 
     async def one(step: Step) -> None:
         try:
-            await anyio.to_thread.run_sync(undo, context, context.plan.member(step.member))
+            async with gate:
+                await anyio.to_thread.run_sync(undo, context, context.plan.member(step.member))
         except (RequorumError, OSError) as err:
             failures.append((step, err))
             progress.step(step, "failed", str(err))

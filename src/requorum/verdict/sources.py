@@ -198,6 +198,13 @@ def _of_snapshot(
         return None
     if newest.revision or newest.uncertain:
         loss = _loss(db.revision, True, newest)
+        ahead = db.revision - newest.revision - newest.uncertain
+        if ahead > 0:
+            text = (
+                f"it is {ahead} revisions ahead of every disk: were the disks restored from an older backup, or lost?"
+            )
+            findings.append(Finding(level="danger", subject=snapshot.path, text=text))
+            loss = replace(loss, unproven=loss.unproven or "the snapshot is ahead of every disk")
     else:
         why = f"no disk is left to tell what was written after the snapshot's revision {db.revision}"
         loss = Loss(at_most=-1, exact=False, why=(why,), unproven=why)
