@@ -1,0 +1,102 @@
+"""A db whose index is ahead of its data, as etcd 3.5.0 to 3.5.2 leave behind (etcd#13766), and what is made of it.
+
+The fault is made on the disk of a killed member: its consistent index is raised in the db file to that of the next
+entries of its own log, whose writes the data lacks.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from requorum.etcdfiles import mvcc
+from requorum.hosts import tools
+from requorum.survey import disks as reading
+from requorum.survey import gather
+from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail
+from requorum.verdict.decide import decide
+from requorum.verdict.startasis import why_not
+from requorum.workbench import bench
+
+
+def raise_index(data_dir: Path, by: int) -> None:
+    """Let a db claim ``by`` entries more than it holds."""
+    db = data_dir / "member" / "snap" / "db"
+    index = mvcc.read_facts(str(db)).consistent_index
+    raw = db.read_bytes()
+    old = b"consistent_index" + index.to_bytes(8, "big")
+    assert old in raw
+    db.write_bytes(raw.replace(old, b"consistent_index" + (index + by).to_bytes(8, "big")))
+
+
+def member(root: Path, name: str) -> MemberEvidence:
+    """One member of the crashed cluster, read in full."""
+    return gather.survey_dir(root / name / "data", name, wal_dir=None, in_full=True)
+
+
+def lagging(root: Path) -> str:
+    """The member whose log has most above its db."""
+
+    def lag(name: str) -> int:
+        found = member(root, name)
+        assert isinstance(found.tail, Tail)
+        return found.tail.to_index - found.tail.from_index
+
+    best = max(("m1", "m2", "m3"), key=lag)
+    assert lag(best) > 8, "no db lags its log: the load was too light"
+    return best
+
+
+@pytest.mark.parametrize("writes", [1, 3, 7])
+def test_the_replay_begins_where_the_data_ends(disks: Path, etcd_dir: Path, tmp_path: Path, writes: int) -> None:
+    """The missing writes are found, counted, and brought back by the replay; a start as is would lose them for good."""
+    name = lagging(disks)
+    before = member(disks, name)
+    assert isinstance(before.tail, Tail)
+    indexes = [index for run in before.tail.writes for index in range(run.first, run.last + 1)]
+    raise_index(disks / name / "data", indexes[writes - 1] - before.tail.from_index)
+    after = member(disks, name)
+    assert isinstance(after.tail, Tail)
+    assert isinstance(after.db, DbEvidence)
+    assert isinstance(after.log, LogEvidence)
+    assert after.db.consistent_index == indexes[writes - 1]
+    assert after.db.applied_index == indexes[0] - 1
+    assert after.tail.revision == before.tail.revision
+    assert "etcd#13766" in why_not(after)
+    recipe = bench.Recipe(
+        db=after.db.path,
+        wal_dir=after.log.wal_dir,
+        from_index=after.tail.from_index,
+        to_index=after.tail.to_index,
+        revision=after.tail.revision,
+        exact=not after.tail.doubts,
+        saved_snapshot=False,
+    )
+    built = bench.build(recipe, tmp_path / "out.db", tmp_path / "bench", tools.find([etcd_dir]))
+    assert built.revision == before.tail.revision
+
+
+def test_the_others_are_started_without_it(disks: Path) -> None:
+    """With two sound members left the cluster starts as it is, and the one that drifted stays behind."""
+    name = lagging(disks)
+    raise_index(disks / name / "data", 8)
+    names = ("m1", "m2", "m3")
+    survey = Survey(cluster="c", at="", verified=True, members=tuple(member(disks, one) for one in names))
+    verdict = decide(survey)
+    logs = {one.name: one.log.last for one in survey.members if isinstance(one.log, LogEvidence)}
+    highest = max(last for other, last in logs.items() if other != name)
+    if highest < logs[name]:
+        assert verdict.kind == "rebuild"
+    else:
+        assert verdict.start is not None
+        assert name not in verdict.start.members
+        assert [one.member for one in verdict.start.left_behind] == [name]
+
+
+def test_a_sound_db_is_believed(crashed: Path) -> None:
+    """On every member of a killed cluster the data ends where the index says."""
+    for name in ("m1", "m2", "m3"):
+        db, _, _ = reading.read_member(
+            str(crashed / name / "data"), str(crashed / name / "data" / "member" / "wal"), in_full=True
+        )
+        assert isinstance(db, DbEvidence)
+        assert db.applied_index == db.consistent_index
