@@ -75,6 +75,18 @@ def show(plan: Plan) -> None:
         out.print(f"warning: {warning}")
 
 
+def show_phases(plan: Plan) -> None:
+    """What the plan does, phase by phase, without the commands."""
+    out = render.console()
+    out.print()
+    out.print(f"plan {plan.run} for {plan.cluster} (etcd {plan.etcd_version}); `requorum plan` prints every command:")
+    for number, phase in enumerate(plan.phases, 1):
+        who = ", ".join(step.member for step in phase.steps if step.member)
+        out.print(f"{number:2}. {phase.title}" + (f" ({who})" if who else ""))
+    for warning in plan.warnings:
+        out.print(f"warning: {warning}")
+
+
 def new_run() -> str:
     """A name for a run: when it was planned, and four random digits."""
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -58,7 +58,7 @@ def recover(
         plan, found = made.plan, made.tools
         if output in ("table", "wide") and not yes:
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
-            plan_cmd.show(plan)
+            plan_cmd.show_phases(plan)
     _gate_name(plan, yes, confirm)
     if any(one.plan.run == plan.run for one in journals.all_runs()):
         raise UsageError(f"run {plan.run} was begun already", hint=f"requorum resume {plan.run}")
@@ -150,7 +150,7 @@ def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, t
         }
         render.data(report, output)
     else:
-        render.proof(proof)
+        render.proof(proof, wide=output == "wide")
         for warning in plan.warnings:
             render.console().print(f"warning: {warning}")
         render.console().print(

@@ -1,6 +1,7 @@
 """One data dir or snapshot file, read into evidence. Reads only, takes no lock, and never raises for a bad file."""
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -147,6 +148,7 @@ def _db(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:
         )
     return DbEvidence(
         path=facts.path,
+        modified=_modified(facts.path),
         file_size=facts.file_size,
         total_size=facts.total_size,
         revision=facts.revision,
@@ -168,6 +170,11 @@ def _db(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:
         checked=checked,
         faults=tuple(fault(one) for one in damage),
     )
+
+
+def _modified(path: str) -> str:
+    written = datetime.datetime.fromtimestamp(os.stat(path).st_mtime, datetime.UTC)
+    return written.isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
 
 
 def _log(

@@ -79,10 +79,14 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DbEvidence:
-    """A db file. ``applied_index`` is the entry up to which its data goes: the consistent index, unless the records
-    prove another (etcd 3.5.0-3.5.2 save the two apart, etcd#13766)."""
+    """A db file, last written at ``modified`` by its host's clock.
+
+    ``applied_index`` is the entry up to which its data goes: the consistent index, unless the records prove another
+    (etcd 3.5.0-3.5.2 save the two apart, etcd#13766).
+    """
 
     path: str
+    modified: str
     file_size: int
     total_size: int
     revision: int

@@ -197,7 +197,7 @@ def _source_proof(source: Source) -> tuple[str, ...]:
         values.SNAPSHOT: f"restore {source.db}",
     }[source.kind]
     how = "exactly" if source.revision_exact else "at most"
-    lines = [f"{what}: {how} revision {source.revision}"]
+    lines = [f"{what}: {how} revision {source.revision}", f"its db was last written {source.modified}"]
     lines += [f"loss: {loss_text(source.loss)}"] + [f"  {why}" for why in source.loss.why]
     if source.loss.unproven:
         lines.append(f"unproven: {source.loss.unproven}")

@@ -63,6 +63,7 @@ class Source:
     member: str
     host: str
     db: str
+    modified: str
     wal_dir: str
     from_index: int
     to_index: int
