@@ -1,5 +1,6 @@
 """``requorum recover`` and ``requorum resume``: carry a plan out, or go on with one that was begun."""
 
+import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -110,6 +111,19 @@ def _gate_world(plan: Plan, found: tools.Tools) -> None:
         )
 
 
+def _typed(text: str, name: str) -> bool:
+    """Show what will happen, and whether the operator types the cluster's name."""
+    render.console(err=True).print(f"\n{text}")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        typed = click.prompt(f"Type the cluster's name ({name}) to go on", err=True, default="", show_default=False)
+    except click.Abort:
+        return False
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return bool(typed.strip() == name)
+
+
 def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, take_over: bool = False) -> int:
     """Run the plan of a journal to its end; returns the exit code."""
     plan = journal.plan
@@ -119,11 +133,7 @@ def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, t
             if yes:
                 return True
             progress.pause()
-            render.console(err=True).print(f"\n{text}")
-            typed = click.prompt(
-                f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="", show_default=False
-            )
-            return bool(typed.strip() == plan.cluster)
+            return _typed(text, plan.cluster)
 
         context = Context(journal=journal, tools=found, ask=ask, take_over=take_over)
         try:

@@ -204,6 +204,15 @@ def same_file_system(one: Path, other: Path) -> bool:
     return one.stat().st_dev == other.stat().st_dev and _mount_of(one) == _mount_of(other)
 
 
+def mounts() -> list[Path]:
+    """Every mount point of this host."""
+    try:
+        lines = Path("/proc/self/mounts").read_text().splitlines()
+    except OSError:
+        return []
+    return [Path(line.split()[1].encode().decode("unicode_escape")) for line in lines]
+
+
 def _mount_of(path: Path) -> Path:
     path = path.resolve()
     while not os.path.ismount(path):

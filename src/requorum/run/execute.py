@@ -3,6 +3,7 @@
 A phase ends at a barrier: when one of its steps fails, the others are let finish, and nothing of the next phase begins.
 """
 
+import contextlib
 import shlex
 from collections.abc import Callable
 from functools import partial
@@ -105,12 +106,14 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
                 lock.check(member, context.plan.run)
             async with gate:
                 context.journal.write(journals.BEGIN, step.id, _journaled(step))
-            result = await anyio.to_thread.run_sync(partial(DO[step.kind], context, member))
+            act = partial(DO[step.kind], context, member)
+            # The operator is asked on the main thread: only there a Ctrl-C reaches the prompt.
+            result = act() if step.kind == "the operator's word" else await anyio.to_thread.run_sync(act)
             async with gate:
                 context.journal.write(journals.DONE, step.id, _journaled(step), result=result)
         except (RequorumError, OSError) as err:
             failures.append((step, err))
-            async with gate:
+            with contextlib.suppress(OSError):  # a full disk: what was begun is in the journal already
                 context.journal.write(journals.FAILED, step.id, _journaled(step), why=str(err))
             progress.step(step, "failed", str(err))
             return
@@ -174,9 +177,9 @@ async def roll_back(context: Context, progress: Progress) -> int:
     journal, plan = context.journal, context.plan
     if journal.state == journals.ROLLED_BACK:
         raise UsageError(f"run {plan.run} was rolled back already")
-    journal.write(journals.ROLLING_BACK)
     for member in plan.members:
         lock.take(member, plan.run, context.epoch, take_over=context.take_over)
+    journal.write(journals.ROLLING_BACK)
     undone = 0
     for title, kinds, undo in _undoing(context):
         steps = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from requorum.errors import UsageError
+from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.plan.values import Plan, work_of
 
@@ -98,11 +98,18 @@ def _append(path: Path, raw: bytes) -> None:
 def create(plan: Plan) -> Journal:
     """Start the journal of a new run."""
     folder = state_folder() / "runs" / plan.run
-    files.make_dir(folder)
-    files.write_durably(folder / "plan.json", msgspec.json.encode(plan))
     journal = Journal(folder=folder, plan=plan)
-    _append(journal.path, b"")
-    files.fsync_dir(folder)
+    try:
+        files.make_dir(folder)
+        files.write_durably(folder / "plan.json", msgspec.json.encode(plan))
+        _append(journal.path, b"")
+        files.fsync_dir(folder)
+    except OSError as err:
+        raise RequorumError(
+            f"{err.filename or folder}: {err.strerror}: the run's journal cannot be kept",
+            changed="nothing was changed",
+            hint="name another folder with REQUORUM_STATE_DIR",
+        ) from err
     return journal
 
 

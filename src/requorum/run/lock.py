@@ -97,6 +97,7 @@ def check(member: PlanMember, run: str) -> None:
 
 
 def release(member: PlanMember, run: str) -> None:
-    """Give the lock back, if it is this run's."""
-    if read(member).get("run") == run:
+    """Give the lock back, if it is this run's and this process holds it."""
+    held = read(member)
+    if held.get("run") == run and held.get("pid") == os.getpid() and held.get("started") == _started(os.getpid()):
         files.remove_made(path_of(member))
