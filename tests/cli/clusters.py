@@ -57,6 +57,11 @@ class Cluster:
         return sorted((self.data / "member" / "snap").glob("*.snap"))[-1]
 
     @property
+    def saved(self) -> Path:
+        """A snapshot that was taken halfway through the load."""
+        return self.root / "saved.db"
+
+    @property
     def yes(self) -> tuple[str, str, str]:
         """The words that confirm without a question."""
         return "--yes", "--confirm", self.confirm
@@ -90,6 +95,17 @@ class Cluster:
         cluster.kill_at_once(self.running)
         self.running.clear()
 
+    def save_snapshot(self) -> None:
+        """Take a snapshot of the first member, as operators do."""
+        argv: list[str | Path] = [
+            self.etcd_dir / "etcdctl",
+            f"--endpoints={self.first.client_url}",
+            "snapshot",
+            "save",
+            self.saved,
+        ]
+        subprocess.run(argv, check=True, capture_output=True, timeout=30, env={"ETCDCTL_API": "3"})
+
     def revision(self) -> int:
         """The revision that the first member serves."""
         gateway = Gateway(self.first.client_url)
@@ -110,7 +126,11 @@ class Cluster:
         """Mount a file system of its own; it is unmounted at the end of the test."""
         at.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", at], capture_output=True, text=True, timeout=10, check=False
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", at],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
         )
         assert done.returncode == 0, f"these tests must be allowed to mount: {done.stderr}"
         self.mounts.append(at)
@@ -121,7 +141,8 @@ class Cluster:
             one.kill()
             one.wait(10)
         cluster.end_all_below(self.root)
-        for at in reversed(self.mounts):
+        points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for at in reversed([one for one in points if one.startswith(f"{self.root}/")]):
             subprocess.run(["umount", "-l", at], timeout=10, check=True)
         shutil.rmtree(self.root, ignore_errors=True)
 
@@ -135,6 +156,8 @@ def crash(root: Path, members: int, etcd_dir: Path, name: str, writes: int, **se
     try:
         made.start()
         load.start()
+        load.wait_for(writes // 2, seconds=60)
+        made.save_snapshot()
         load.wait_for(writes, seconds=60)
         made.kill()
     finally:

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from requorum.rehearsal import wreck
@@ -47,26 +48,34 @@ def test_usage_is_2(requorum: Requorum, one: Cluster) -> None:
     assert "inside of a data dir" in requorum("survey", one.data / "member", code=2).err
 
 
-def test_done_with_warnings_is_3(requorum: Requorum, one: Cluster, old_etcd_dir: Path, tmp_path: Path) -> None:
+def test_done_with_warnings_is_3(requorum: Requorum, one: Cluster, old_etcd_dir: Path) -> None:
     """A recovery from a snapshot by an etcdutl that cannot raise the revision ends with 3, and says what is left to do."""
-    snapshot = tmp_path / "monday.db"
-    requorum("rebuild", one.data, "-o", snapshot, "--etcd-dir", one.etcd_dir, code=0)
     wreck.lose_disk(one.first)
-    plan = requorum("plan", "-i", one.inventory, "--snapshot", snapshot, "--etcd-dir", old_etcd_dir, code=0)
-    assert "for solo-00000000" in plan.out
-    done = requorum(
-        *("recover", "-i", one.inventory, "--snapshot", snapshot, "--etcd-dir", old_etcd_dir),
-        *("--yes", "--confirm", "solo-00000000"),
-        code=3,
-    )
+    old = ("-i", one.inventory, "--snapshot", one.saved, "--etcd-dir", old_etcd_dir)
+    assert "for solo-00000000" in requorum("plan", *old, code=0).out
+    done = requorum("recover", *old, "--yes", "--confirm", "solo-00000000", code=3)
     assert "restart every Kubernetes component" in " ".join(done.out.split())
     assert one.revision() > 100
+
+
+def test_what_rebuild_wrote_can_be_recovered_from(requorum: Requorum, one: Cluster, tmp_path: Path) -> None:
+    """The snapshot that ``rebuild`` makes of a cluster's disk is a snapshot of that cluster: ``recover`` takes it."""
+    built = tmp_path / "built.db"
+    requorum("rebuild", one.data, "-o", built, "--etcd-dir", one.etcd_dir, code=0)
+    wreck.lose_disk(one.first)
+    requorum("plan", "-i", one.inventory, "--snapshot", built, code=0)
 
 
 def test_refused_is_4_off_a_terminal(requorum: Requorum, one: Cluster) -> None:
     """Where nobody can be asked, nothing is done without --yes and the right name."""
     before = one.disks(), one.configs()
-    for words in ((), ("--confirm", one.confirm), ("--yes",), ("--yes", "--confirm", "solo"), ("--yes", "--confirm", "x")):
+    for words in (
+        (),
+        ("--confirm", one.confirm),
+        ("--yes",),
+        ("--yes", "--confirm", "solo"),
+        ("--yes", "--confirm", "x"),
+    ):
         ended = requorum("recover", "-i", one.inventory, *words, code=4)
         assert "--confirm" in ended.hint
     assert not (requorum.state / "runs").exists()
@@ -83,16 +92,28 @@ def test_no_usable_source_is_6(requorum: Requorum, one: Cluster) -> None:
 
 
 def test_stopped_midway_is_7_and_resume_goes_on(requorum: Requorum, one: Cluster) -> None:
-    """When the data dir changes its file system mid-way the run stops with the command to type, and resumes."""
+    """A backup program that has the db open is not killed: the run stops, says so, and goes on once it is gone."""
     clusters.spoil_log(one.first)
     before = one.disks()
-    broken = one.first.config.read_text()
-    one.replace_in_config(one.first, f"listen-client-urls: {one.first.client_url}", "listen-client-urls: nonsense")
-    one.set(one.first, unknown_flag="1")
-    ended = requorum("recover", "-i", one.inventory, *one.yes, code=7, seconds=250) if False else None
-    assert ended is None
-    one.first.config.write_text(broken)
+    hold = f"f = open({str(one.db)!r}, 'r+b'); print(1, flush=True); input()"
+    backup = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert backup.stdout is not None
+        backup.stdout.readline()
+        ended = requorum("recover", "-i", one.inventory, *one.yes, code=7)
+        run = requorum.run_name()
+        assert f"pid {backup.pid}" in ended.err
+        assert f"requorum resume {run}" in ended.hint
+        assert "What is left, by hand:" in ended.err
+        assert "no member's data was changed" in ended.err
+        assert backup.poll() is None
+        assert "solo" in requorum("runs", code=0).out
+    finally:
+        backup.kill()
+        backup.communicate(timeout=10)
     assert one.disks() == before
+    requorum("resume", run, *one.yes, code=0)
+    assert one.revision() > 100
 
 
 def test_locked_is_8_and_names_the_holder(requorum: Requorum, one: Cluster) -> None:

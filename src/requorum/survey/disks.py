@@ -88,7 +88,7 @@ def read_place(layout: datadir.Layout) -> Place | Unknown:
     inside = os.path.join(layout.data_dir, "member", "wal")
     apart = os.path.normpath(layout.wal_dir) != os.path.normpath(inside)
     data_dir, wal_dir = Path(os.path.realpath(layout.data_dir)), Path(os.path.realpath(layout.wal_dir))
-    inner = [one for one in files.mounts() if data_dir in one.parents and one != wal_dir]
+    inner = [one for one in files.mounts() if data_dir in one.parents]
     if inner:
         return Unknown(unknown=f"{inner[0]} is a mount inside the data dir: it cannot be set aside by rename")
     if apart and data_dir in wal_dir.parents:
