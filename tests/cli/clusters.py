@@ -1,5 +1,6 @@
 """Copies of crashed clusters, one for each test to do with as it likes."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,8 @@ from requorum.rehearsal import cluster, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.gateway import Gateway
 from requorum.rehearsal.load import Load
+
+MB = 1 << 20
 
 
 @dataclass
@@ -168,9 +171,11 @@ def crash(root: Path, members: int, etcd_dir: Path, name: str, writes: int, **se
 
 
 def settle(made: Cluster, name: str) -> None:
-    """Name a killed cluster, and drop the empty WAL files that etcd keeps ready."""
+    """Name a killed cluster; drop the empty WAL files that etcd keeps ready, and most of the zeroes behind a log."""
     for spare in made.root.glob("m*/data/member/wal/*.tmp"):
         spare.unlink()
+    for segment in made.root.glob("m*/data/member/wal/*.wal"):
+        os.truncate(segment, len(segment.read_bytes().rstrip(b"\0")) // MB * MB + 2 * MB)
     made.confirm = f"{name}-{wal.read_log(str(made.data / 'member' / 'wal')).cluster_id:016x}"[: len(name) + 9]
 
 
