@@ -89,8 +89,14 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception:
-        sys.exit(_bug())
+    except Exception as err:
+        inner = err
+        while isinstance(inner, ExceptionGroup) and len(inner.exceptions) == 1:
+            inner = inner.exceptions[0]
+        if not isinstance(inner, RequorumError):
+            sys.exit(_bug())
+        _say(inner.message, inner.changed, inner.hint)
+        sys.exit(inner.exit_code)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -11,13 +11,14 @@ import click
 import msgspec
 
 from requorum.cli import options, render
-from requorum.errors import RequorumError, UsageError
+from requorum.errors import Refused, RequorumError, UsageError
 from requorum.hosts import files
 from requorum.hosts.tools import Tools
 from requorum.plan import make, runbook
 from requorum.plan.values import Plan
+from requorum.run import journal as journals
 from requorum.survey import gather
-from requorum.survey.evidence import Survey
+from requorum.survey.evidence import DbEvidence, Survey
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Verdict
 
@@ -52,12 +53,17 @@ def plan(
     output: str,
 ) -> None:
     """Read everything in full, decide, and print the exact steps; changes nothing."""
+    if save is not None and save.exists():
+        raise UsageError(f"{save} exists already", hint="requorum overwrites nothing: choose another name")
     made = make_one(inventory_path, snapshots, etcd_dir, source_id, powered_off)
     if save is not None:
         try:
-            files.write_durably(save.absolute(), msgspec.json.format(msgspec.json.encode(made.plan), indent=1))
+            raw = msgspec.json.format(msgspec.json.encode(made.plan), indent=1)
+            written = files.create_exclusively(save.absolute(), raw)
         except OSError as err:
             raise RequorumError(f"{save}: {err.strerror}") from err
+        if not written:
+            raise UsageError(f"{save} exists already", hint="requorum overwrites nothing: choose another name")
     if output in ("json", "yaml"):
         render.data(made.plan, output)
         return
@@ -108,6 +114,7 @@ def make_one(
     absolute = [path.absolute() for path in snapshots]
     survey = anyio.run(partial(gather.survey_hosts, inventory, tools, in_full=True, snapshots=absolute))
     verdict = decide(survey)
+    gate_powered_off(survey, verdict, powered_off)
     made = make.make_plan(
         survey,
         verdict,
@@ -119,11 +126,31 @@ def make_one(
     return Planned(survey=survey, verdict=verdict, plan=made, tools=tools)
 
 
+def gate_powered_off(survey: Survey, verdict: Verdict, powered_off: tuple[str, ...]) -> None:
+    """A member that was called powered off, and answers at one of its addresses, is not: exit 4."""
+    peers = [peer for one in survey.members if isinstance(one.db, DbEvidence) for peer in one.db.peers]
+    for name in powered_off:
+        urls = {url for peer in peers if peer.name == name for url in (*peer.peer_urls, *peer.client_urls)}
+        for url in sorted(urls):
+            if name in verdict.unsurveyed and gather.answers(url):
+                raise Refused(
+                    f"{name} was called powered off, but {url} answers",
+                    hint="add it to the inventory, or stop it: it could form a cluster of its own",
+                )
+
+
 def load_plan(path: Path) -> Plan:
-    """A plan that was saved."""
+    """A plan that was saved; raises UsageError unless it is whole and makes sense."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Plan)
+        plan = msgspec.json.decode(files.read_file(path), type=Plan)
     except OSError as err:
         raise UsageError(f"{path}: {err.strerror}") from err
-    except msgspec.DecodeError as err:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise UsageError(f"{path}: not a plan: {err}") from err
+    names = {one.name for one in plan.members}
+    steps = [step for phase in plan.phases for step in phase.steps]
+    if not journals.is_run_name(plan.run) or not steps or any(step.member not in (*names, "") for step in steps):
+        raise UsageError(
+            f"{path}: this plan was changed, and makes no sense any more", hint="plan again: requorum plan"
+        )
+    return plan

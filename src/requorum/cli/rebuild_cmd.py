@@ -44,7 +44,11 @@ def rebuild(
         raise UsageError(f"{target} exists already", hint="requorum overwrites nothing: choose another name")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no folder")
-    survey = survey_cmd.look(dirs, None, snapshots, None, wal_dirs, in_full=True)
+    for folder in (*dirs, *wal_dirs):
+        if folder.resolve() in (target.resolve(), *target.resolve().parents):
+            raise UsageError(f"{target} lies inside {folder}, which is only read", hint="write it somewhere else")
+    tools = options.find_tools(etcd_dir, None)
+    survey = survey_cmd.look(dirs, None, snapshots, None, wal_dirs, in_full=True, found=tools)
     for member in survey.members:
         if not isinstance(member.process, Unknown) and member.process.running:
             raise Refused(
@@ -55,7 +59,6 @@ def rebuild(
     if verdict.refusal:
         raise Refused(verdict.refusal)
     source = _choose(verdict, source_id)
-    tools = options.find_tools(etcd_dir, None)
     folder = Path(tempfile.mkdtemp(prefix=".requorum-", dir=target.parent))
     try:
         built = bench.build(

@@ -61,9 +61,9 @@ def recover(
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
             plan_cmd.show_phases(plan)
     _gate_name(plan, yes, confirm)
-    if any(one.plan.run == plan.run for one in journals.all_runs()):
+    if (journals.state_folder() / "runs" / plan.run).exists():
         raise UsageError(f"run {plan.run} was begun already", hint=f"requorum resume {plan.run}")
-    return carry_out(journals.create(plan), found, yes=yes, output=output)
+    return carry_out(journals.create(plan), found, yes=yes, output=output, fresh=True)
 
 
 @click.command()
@@ -124,7 +124,9 @@ def _typed(text: str, name: str) -> bool:
     return bool(typed.strip() == name)
 
 
-def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, take_over: bool = False) -> int:
+def carry_out(
+    journal: Journal, found: tools.Tools, *, yes: bool, output: str, take_over: bool = False, fresh: bool = False
+) -> int:
     """Run the plan of a journal to its end; returns the exit code."""
     plan = journal.plan
     with Shown() as progress:
@@ -135,7 +137,7 @@ def carry_out(journal: Journal, found: tools.Tools, *, yes: bool, output: str, t
             progress.pause()
             return _typed(text, plan.cluster)
 
-        context = Context(journal=journal, tools=found, ask=ask, take_over=take_over)
+        context = Context(journal=journal, tools=found, ask=ask, take_over=take_over, fresh=fresh)
         try:
             answer = anyio.run(partial(execute.execute, context, progress))
         except KeyboardInterrupt as err:

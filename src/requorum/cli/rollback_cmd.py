@@ -50,7 +50,10 @@ def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: 
             f"Rolling back run {run} of {plan.cluster}: what it started is stopped and set aside, the old data returns."
             + (f"\n{since} writes were accepted since, and go out of service." if since else "")
         )
-        if click.prompt(f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="") != plan.cluster:
+        if (
+            click.prompt(f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="", show_default=False)
+            != plan.cluster
+        ):
             raise Refused("not confirmed", changed="nothing was changed")
     with Shown() as progress:
         context = Context(journal=journal, tools=found, ask=lambda _: True, take_over=take_over)

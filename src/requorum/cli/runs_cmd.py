@@ -26,7 +26,8 @@ def state_of(journal: Journal) -> str:
 def runs(output: str) -> None:
     """The runs that were begun on this machine, oldest first."""
     found: list[dict[str, Any]] = []
-    for one in journals.all_runs():
+    known, faults = journals.all_runs()
+    for one in known:
         steps = sum(len(phase.steps) for phase in one.plan.phases)
         found.append(
             {
@@ -40,7 +41,7 @@ def runs(output: str) -> None:
             }
         )
     if output in ("json", "yaml"):
-        render.data({"schema": "requorum/Runs/v1", "runs": found}, output)
+        render.data({"schema": "requorum/Runs/v1", "runs": found, "unreadable": faults}, output)
         return
     made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
     for row in found:
@@ -48,6 +49,18 @@ def runs(output: str) -> None:
             row["run"], row["cluster"], row["verdict"], row["state"], f"{row['done']}/{row['steps']}", row["last_sign"]
         )
     render.console().print(made if found else "no runs")
+    for fault in faults:
+        render.console().print(f"unreadable: {fault}")
+
+
+def _gate_old_data(journal: Journal) -> None:
+    """What is left of a rollback may be all there is: refuse to remove old data that was not put back."""
+    if journal.state != journals.ROLLED_BACK:
+        return
+    for member in journal.plan.members:
+        for folder in (f"{work_of(member, journal.plan.run)}/old", f"{wal_work_of(member, journal.plan.run)}/old-wal"):
+            if Path(folder).is_dir() and any(Path(folder).iterdir()):
+                raise Refused(f"{folder} still holds {member.name}'s old data, although the run was rolled back")
 
 
 @click.command()
@@ -70,6 +83,7 @@ def cleanup(run: str, yes: bool, confirm: str) -> None:
             )
         if lock.read(member):
             raise Refused(f"{member.name} is locked by run {lock.read(member).get('run')}")
+    _gate_old_data(journal)
     if not yes:
         if not sys.stdin.isatty():
             raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")

@@ -9,6 +9,7 @@ import click
 
 from requorum.cli import options, render
 from requorum.errors import UsageError
+from requorum.hosts.tools import Tools
 from requorum.survey import gather
 from requorum.survey.evidence import Survey
 from requorum.verdict.decide import decide
@@ -54,12 +55,17 @@ def look(
     wal_dirs: tuple[Path, ...],
     *,
     in_full: bool,
+    found: Tools | None = None,
 ) -> Survey:
     """Survey dirs where some were given, else an inventory."""
+    for path in snapshots:
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file")
     if dirs and inventory_path:
         raise UsageError("give data dirs or an inventory, not both")
     if dirs:
-        return anyio.run(partial(gather.survey_dirs, dirs, in_full=in_full, snapshots=snapshots, wal_dirs=wal_dirs))
+        read = partial(gather.survey_dirs, in_full=in_full, snapshots=snapshots, wal_dirs=wal_dirs, found=found)
+        return anyio.run(read, dirs)
     inventory = options.load_inventory(inventory_path)
     tools = options.find_tools(etcd_dir, inventory)
     return anyio.run(partial(gather.survey_hosts, inventory, tools, in_full=in_full, snapshots=snapshots))

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -27,7 +28,7 @@ from requorum.inventory.inventory import ProcessDeployment
 FENCE_MARK = "# fenced by requorum run "
 ORIGINAL_MARK = "# the member's own file: "
 STOP_SECONDS = 20.0
-FENCE_TRIAL_SECONDS = 20.0
+FENCE_TRIAL_SECONDS = 10.0
 DEFAULT_QUOTA = 2 << 30
 
 
@@ -39,10 +40,10 @@ def fenced_by(deployment: ProcessDeployment) -> str:
 
 def _fence_lines(config: Path) -> tuple[str, str]:
     try:
-        lines = config.read_text().splitlines()
+        lines = files.read_file(config).decode().splitlines()
     except (OSError, UnicodeDecodeError):
         return "", ""
-    if not lines or not lines[0].startswith(FENCE_MARK):
+    if len(lines) < 2 or not lines[0].startswith(FENCE_MARK):
         return "", ""
     return lines[0].removeprefix(FENCE_MARK).split(":")[0].strip(), lines[1].removeprefix(ORIGINAL_MARK)
 
@@ -70,8 +71,10 @@ def read_config(deployment: ProcessDeployment) -> MemberConfig:
     path = own_config(deployment)
     data = _load(path)
     name, data_dir = data.get("name", "default"), data.get("data-dir")
-    if not isinstance(data_dir, str) or not data_dir:
+    if not isinstance(data_dir, str) or not data_dir or "\0" in data_dir:
         raise RequorumError(f"{path}: it names no data-dir", hint="add data-dir: /path/to/it")
+    for url in [*_list(data.get("advertise-client-urls")), *_list(data.get("listen-client-urls"))]:
+        _check_url(url, path)
     client = _first(data.get("advertise-client-urls")) or _first(data.get("listen-client-urls"))
     tls = data.get("client-transport-security") or {}
     if not isinstance(tls, dict):
@@ -93,6 +96,15 @@ def read_config(deployment: ProcessDeployment) -> MemberConfig:
     )
 
 
+def _check_url(url: str, path: Path) -> None:
+    try:
+        good = bool(urlsplit(url).port or urlsplit(url).hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise RequorumError(f"{path}: {url!r} is no URL that a client could use")
+
+
 def _quota(value: Any, path: Path) -> int:
     try:
         return int(value or 0) or DEFAULT_QUOTA
@@ -102,10 +114,10 @@ def _quota(value: Any, path: Path) -> int:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text())
+        data = YAML(typ="safe", pure=True).load(files.read_file(path).decode())
     except OSError as err:
         raise RequorumError(f"{path}: {err.strerror}") from err
-    except (YAMLError, UnicodeDecodeError) as err:
+    except (YAMLError, ValueError, RecursionError) as err:
         raise RequorumError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(data, dict):
         raise RequorumError(f"{path}: it is no etcd config file")

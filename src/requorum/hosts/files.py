@@ -16,6 +16,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from requorum.etcdfiles.faults import open_regular
+
 _FICLONE = 0x40049409
 _BLOCK = 4 << 20
 _RENAME_NOREPLACE = 1
@@ -36,9 +38,20 @@ def make_dir(path: Path, mode: int = 0o700) -> None:
     if path.is_dir():
         return
     make_dir(path.parent, mode)
-    path.mkdir(mode)
+    try:
+        path.mkdir(mode)
+    except FileExistsError:
+        if path.is_dir():
+            return  # somebody else was faster
+        raise
     path.chmod(mode)
     fsync_dir(path.parent)
+
+
+def read_file(path: Path) -> bytes:
+    """A file's bytes; a pipe or a device is refused with an OSError, never waited for."""
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read()
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:

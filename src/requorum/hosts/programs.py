@@ -1,5 +1,7 @@
 """The one place that runs programs: argument lists only, an explicit environment, no standard input, a time limit."""
 
+import contextlib
+import ctypes
 import os
 import shlex
 import signal
@@ -8,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -61,27 +65,47 @@ def run(
     """Run a program to its end; raises a :class:`ProgramError` that tells the four ways of failing apart."""
     args = [os.fspath(one) for one in argv]
     try:
-        done = subprocess.run(
+        child = subprocess.Popen(
             args,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={"PATH": PATH, **(env or {})},
             cwd=cwd,
-            timeout=seconds,
-            check=False,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
-    except subprocess.TimeoutExpired as err:
-        said = (err.stderr or b"").decode(errors="replace")
-        raise TimedOut(args, f"did not end within {seconds:.0f} s", said) from err
     except OSError as err:
         raise NotFound(args, f"cannot be run: {err.strerror}") from err
-    out, said = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
-    if done.returncode < 0:
-        raise Killed(args, f"was killed by {signal.Signals(-done.returncode).name}", said or out)
-    if done.returncode:
-        raise ExitedNonZero(args, f"failed with status {done.returncode}", said or out)
+    try:
+        raw = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as err:
+        _kill_session(child)
+        said = (err.stderr or b"").decode(errors="replace")
+        raise TimedOut(args, f"did not end within {seconds:.0f} s", said) from err
+    except BaseException:
+        _kill_session(child)
+        raise
+    out, said = (one.decode(errors="replace") for one in raw)
+    if child.returncode < 0:
+        raise Killed(args, f"was killed by {signal.Signals(-child.returncode).name}", said or out)
+    if child.returncode:
+        raise ExitedNonZero(args, f"failed with status {child.returncode}", said or out)
     return Completed(out=out, err=said)
+
+
+def _kill_session(child: "subprocess.Popen[bytes]") -> None:
+    """Kill a program and whatever it started, and reap it."""
+    with contextlib.suppress(OSError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.communicate(timeout=5)
+
+
+def die_with_parent() -> None:
+    """In a child: be killed when the parent is, so that nothing goes on writing behind a run that died."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def which(name: str, folders: Sequence[str | Path]) -> Path | None:

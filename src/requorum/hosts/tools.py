@@ -11,7 +11,7 @@ from requorum.errors import RequorumError
 from requorum.hosts import programs
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
-TOOL_SECONDS = 20.0
+TOOL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

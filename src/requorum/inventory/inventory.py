@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from requorum.errors import UsageError
+from requorum.etcdfiles.faults import open_regular
 
 SCHEMA = "requorum/Inventory/v1"
 ROLES = ("etcd", "control-plane")
@@ -72,15 +73,16 @@ class Inventory:
 def load(path: Path) -> Inventory:
     """Read an inventory file; raises UsageError that names the line or the key at fault."""
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text())
+        with open(path, "rb", opener=open_regular) as file:
+            data = YAML(typ="safe", pure=True).load(file.read().decode())
     except OSError as err:
         raise UsageError(f"{path}: {err.strerror}", hint="name the inventory with -i FILE") from err
     except MarkedYAMLError as err:
         mark = err.problem_mark
         where = f", line {mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{where}: not YAML: {err.problem}") from err
-    except (YAMLError, UnicodeDecodeError) as err:
-        raise UsageError(f"{path}: not YAML: {err}") from err
+    except (YAMLError, ValueError, RecursionError) as err:
+        raise UsageError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     return _Reader(path.resolve()).inventory(data)
 
 
@@ -100,7 +102,7 @@ class _Reader:
         return data
 
     def below(self, value: Any, where: str) -> Path:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or "\0" in value:
             raise self.fail(f"{where} must be a path")
         return self.path.parent / Path(value).expanduser()
 

@@ -32,10 +32,27 @@ def make_plan(
         )
     if verdict.kind == values.UNDECIDED:
         raise Refused(verdict.summary, hint="leave the disks that do not belong here out of the inventory")
+    if not survey.members:
+        raise UsageError("no member is named: there is nobody to recover", hint="name the members in the inventory")
+    _gate_configured(survey)
     _gate_unsurveyed(verdict, powered_off)
     if verdict.kind == values.START_AS_IS and not source_id:
         return _start_plan(survey, verdict, run, tools, tuple(powered_off))
     return _rebuild_plan(survey, verdict, _choose(verdict, source_id), run, tools, tuple(powered_off))
+
+
+def _gate_configured(survey: Survey) -> None:
+    """Every member must be known well enough to be fenced and started, an empty one too."""
+    for member in survey.members:
+        if isinstance(member.config, Unknown):
+            raise Refused(
+                f"{member.name}: {member.config.unknown}",
+                hint="put its configuration right (its disk may be empty), or take it out of the inventory",
+            )
+        if isinstance(member.deployment, Unknown):
+            raise Refused(f"{member.name}: {member.deployment.unknown}", hint="describe it in an inventory")
+        if isinstance(member.place, Unknown):
+            raise Refused(f"{member.name}: {member.place.unknown}", hint="move it out of there, then plan again")
 
 
 def _gate_unsurveyed(verdict: Verdict, powered_off: Sequence[str]) -> None:
@@ -54,7 +71,8 @@ def _choose(verdict: Verdict, source_id: str) -> Source:
         refused = [one.text for one in verdict.findings if one.text.startswith("refused")]
         if refused:
             raise Refused(f"the snapshot is {refused[0]}", hint="give a snapshot of this cluster")
-        raise NoSource(verdict.summary, hint="look for a snapshot file and give it with --snapshot FILE")
+        bad = [f"{one.subject}: {one.text}" for one in verdict.findings if one.text.startswith("cannot be used")]
+        raise NoSource("; ".join([verdict.summary, *bad]), hint="look for another snapshot: --snapshot FILE")
     if not source_id:
         return verdict.sources[0]
     for source in verdict.sources:
@@ -65,11 +83,6 @@ def _choose(verdict: Verdict, source_id: str) -> Source:
 
 
 def _member(evidence: MemberEvidence, role: str, why: str) -> PlanMember:
-    for part in (evidence.config, evidence.deployment, evidence.place):
-        if isinstance(part, Unknown):
-            raise Refused(
-                f"{evidence.name}: {part.unknown}", hint="every member that is to run must be configured, even if empty"
-            )
     assert isinstance(evidence.config, MemberConfig)
     assert not isinstance(evidence.deployment, Unknown)
     assert not isinstance(evidence.place, Unknown)
@@ -93,7 +106,14 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
     )
     warnings = tuple(f"{name} stays fenced until it is replaced: {why}" for name, why in left.items())
     plan = _plan(survey, verdict, run, tools, members, powered_off)
-    plan = replace(plan, kind="start as is", least_revision=verdict.start.revision, warnings=warnings, loss_at_most=0)
+    plan = replace(
+        plan,
+        kind="start as is",
+        first=verdict.start.first,
+        least_revision=verdict.start.revision,
+        warnings=warnings,
+        loss_at_most=0,
+    )
     return _with_phases(
         plan,
         [
@@ -103,8 +123,11 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
             ("copy logs and dbs aside", "copy aside", _starting),
             ("preflight", "preflight", _starting),
             ("the operator's word", "the operator's word", None),
-            ("configure: state existing, fence lifted", "configure", _starting),
-            ("start", "start", _starting),
+            ("configure a bare majority with the highest log: state existing, fence lifted", "configure", _first),
+            ("start it", "start", _first),
+            ("wait until it has a leader: nobody with a lower log can be elected", "wait for a leader", None),
+            ("configure the rest", "configure", _rest),
+            ("start the rest", "start", _rest),
             ("prove", "prove", None),
             ("unlock", "unlock", _all),
         ],
@@ -194,6 +217,14 @@ def _all(plan: Plan) -> tuple[PlanMember, ...]:
 
 def _starting(plan: Plan) -> tuple[PlanMember, ...]:
     return plan.started
+
+
+def _first(plan: Plan) -> tuple[PlanMember, ...]:
+    return tuple(one for one in plan.started if one.name in plan.first)
+
+
+def _rest(plan: Plan) -> tuple[PlanMember, ...]:
+    return tuple(one for one in plan.started if one.name not in plan.first)
 
 
 def _source_host(plan: Plan) -> tuple[PlanMember, ...]:

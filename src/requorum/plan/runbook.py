@@ -42,7 +42,7 @@ def commands(plan: Plan, kind: StepKind, member: PlanMember | None) -> tuple[str
     if kind == "set aside":
         lines = [f"mkdir {q(work + '/old')}", f"mv {q(place.data_dir)}/* {q(work + '/old/')}"]
         if place.wal_apart:
-            lines += [f"mkdir {q(wal_work + '/old-wal')}", f"mv {q(place.wal_dir)}/* {q(wal_work + '/old-wal/')}"]
+            lines[:0] = [f"mkdir {q(wal_work + '/old-wal')}", f"mv {q(place.wal_dir)}/* {q(wal_work + '/old-wal/')}"]
         return tuple(lines)
     if kind == "move in":
         lines = [f"mv {q(work + '/new/member')} {q(place.data_dir + '/')}"]
@@ -64,6 +64,9 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
         return ("# every disk is read again, in full; the verdict must be the same", "requorum survey --verify")
     if kind == "the operator's word":
         return (f"# type {plan.cluster}",)
+    if kind == "wait for a leader":
+        first = ",".join(one.config.endpoint for one in plan.members if one.name in plan.first)
+        return (f"etcdctl --endpoints={first} endpoint health  # until every one is healthy",)
     endpoints = ",".join(one.config.endpoint for one in plan.started)
     flags = " ".join(tls_flags(plan.started[0])) if plan.started else ""
     ctl = f"etcdctl --endpoints={endpoints}" + (f" {flags}" if flags else "")

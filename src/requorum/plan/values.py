@@ -20,6 +20,7 @@ StepKind = Literal[
     "move in",
     "configure",
     "start",
+    "wait for a leader",
     "prove",
     "unlock",
 ]
@@ -62,7 +63,8 @@ class Plan:
     """Everything a run needs to know. ``run`` names it; ``token`` is the fresh cluster token of a rebuild.
 
     ``least_revision`` is where the cluster must stand at the end; ``warnings`` make a finished run end with exit 3.
-    ``source_on`` is the member on whose host the source is built.
+    ``source_on`` is the member on whose host the source is built, ``first`` are the members that a start as is begins
+    with.
     """
 
     schema: Literal["requorum/Plan/v1"] = "requorum/Plan/v1"
@@ -84,6 +86,7 @@ class Plan:
     least_revision: int
     loss_at_most: int
     powered_off: tuple[str, ...]
+    first: tuple[str, ...] = ()
     phases: tuple[Phase, ...]
     warnings: tuple[str, ...]
 

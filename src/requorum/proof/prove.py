@@ -4,11 +4,13 @@
 A difference in hash at one revision is never asked about again in the hope that it goes away.
 """
 
+import socket
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
@@ -96,6 +98,8 @@ def wait_healthy(member: MemberConfig, found: Tools) -> None:
     deadline = time.monotonic() + HEALTH_SECONDS
     while True:
         try:
+            if not _listens(member.endpoint):  # etcdctl would wait a second before its second try
+                raise programs.ProgramError(["etcdctl"], "is not run yet", f"nothing listens at {member.endpoint}")
             answer = tools.ctl_json(found, _flags(member), ["endpoint", "health"], 3)
             if isinstance(answer, list) and answer and answer[0].get("health"):
                 return
@@ -107,7 +111,16 @@ def wait_healthy(member: MemberConfig, found: Tools) -> None:
                 f"{member.name} ({member.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
                 hint="look at its log; the command that goes on is printed below",
             )
-        time.sleep(0.1)
+        time.sleep(0.05)
+
+
+def _listens(endpoint: str) -> bool:
+    parts = urlsplit(endpoint)
+    try:
+        with socket.create_connection((parts.hostname or "localhost", parts.port or 2379), timeout=3):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _settled(members: Sequence[MemberConfig], found: Tools) -> list[dict[str, Any]]:

@@ -58,7 +58,9 @@ def fingerprint(folder: Path) -> Fingerprint:
         return found
     for path in sorted(folder.rglob("*")):
         info = path.lstat()
-        attributes = {name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path)}
+        attributes = {
+            name: os.getxattr(path, name, follow_symlinks=False) for name in os.listxattr(path, follow_symlinks=False)
+        }
         content = ""
         if path.is_file() and not path.is_symlink():
             with path.open("rb") as file:

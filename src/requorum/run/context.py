@@ -17,12 +17,17 @@ KEPT = ("lost+found", ".requorum")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One run in progress. ``ask`` shows a text, and returns whether the operator confirmed with the cluster's name."""
+    """One run in progress.
+
+    ``ask`` shows a text, and returns whether the operator confirmed with the cluster's name. ``fresh``: this process
+    began the run.
+    """
 
     journal: Journal
     tools: Tools
     ask: Callable[[str], bool]
     take_over: bool = False
+    fresh: bool = False
     epoch: int = 1
     warnings: list[str] = field(default_factory=list)
 

@@ -13,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from requorum.errors import Locked, Refused, RequorumError, StoppedMidway, UsageError
+from requorum.hosts import files
 from requorum.plan import runbook
 from requorum.plan.values import Phase, PlanMember, Step
 from requorum.run import journal as journals
@@ -33,6 +34,7 @@ from requorum.run.steps import (
     set_aside,
     ship,
     start,
+    wait_for_leader,
     word,
 )
 
@@ -50,6 +52,7 @@ DO: dict[str, Callable[[Context, Any], Any]] = {
     "move in": move_in.do,
     "configure": configure.do,
     "start": start.do,
+    "wait for a leader": wait_for_leader.do,
     "prove": prove.do,
     "unlock": locking.release,
 }
@@ -88,7 +91,7 @@ async def execute(context: Context, progress: Progress) -> dict[str, Any]:
 
 
 def _wanted(step: Step, journal: journals.Journal, moved: bool) -> bool:
-    if step.kind == "lock":
+    if step.kind in UNLOCKED:
         return True
     return step.id not in journal.done or (step.kind in CHECKS and not moved)
 
@@ -119,6 +122,13 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
             return
         progress.step(step, "done", "")
 
+    if steps[0].kind == "lock":
+        # One after another, in the inventory's order: of two runs that begin together one gets all the locks.
+        for step in steps:
+            await one(step)
+            if failures:
+                return failures
+        return failures
     async with anyio.create_task_group() as group:
         for step in steps:
             group.start_soon(one, step)
@@ -167,9 +177,12 @@ def _text(err: Exception) -> str:
 
 def _release_own(context: Context) -> None:
     """Give back the locks of a run that could not lock all its members."""
-    if context.journal.begun <= {step.id for step in context.plan.phases[0].steps}:
+    if context.fresh and context.journal.begun <= {step.id for step in context.plan.phases[0].steps}:
         for member in context.plan.members:
-            lock.release(member, context.plan.run)
+            with contextlib.suppress(RequorumError, OSError):
+                lock.release(member, context.plan.run)
+                files.remove_made(context.work(member))
+        files.remove_made(context.journal.folder)  # nothing was done: there is nothing to resume
 
 
 async def roll_back(context: Context, progress: Progress) -> int:

@@ -7,6 +7,7 @@ aside there.
 import datetime
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.plan.values import Plan, work_of
 
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 BEGIN, DONE, FAILED, UNDONE = "begin", "done", "failed", "undone"
 FINISHED, ROLLING_BACK, ROLLED_BACK = "finished", "rolling back", "rolled back"
 
@@ -87,8 +89,12 @@ class Journal:
 
 
 def _append(path: Path, raw: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Add whole lines. One that a power cut left half written is cut off first: its action had not begun."""
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            os.ftruncate(fd, os.pread(fd, size, 0).rfind(b"\n") + 1)
         os.write(fd, raw)
         os.fsync(fd)
     finally:
@@ -113,43 +119,75 @@ def create(plan: Plan) -> Journal:
     return journal
 
 
+def is_run_name(name: str) -> bool:
+    """Whether a run can be called that: it names a folder."""
+    return bool(_RUN_NAME.fullmatch(name))
+
+
 def load(run: str) -> Journal:
-    """Open the journal of a run that was begun; raises UsageError when there is none, or it cannot be read."""
+    """Open the journal of a run that was begun; raises UsageError when there is none, or it cannot be read.
+
+    What the members keep of it beside their data is read too: a line that is lost here may be there.
+    """
     folder = state_folder() / "runs" / run
+    if not is_run_name(run) or not folder.is_dir():
+        raise UsageError(f"there is no run {run} here", hint="requorum runs lists the runs on this machine")
     try:
-        plan = msgspec.json.decode((folder / "plan.json").read_bytes(), type=Plan)
-        lines = _whole_lines(folder / "journal.jsonl")
+        plan = msgspec.json.decode(files.read_file(folder / "plan.json"), type=Plan)
     except OSError as err:
-        raise UsageError(f"there is no run {run} here", hint="requorum runs lists the runs on this machine") from err
-    except msgspec.DecodeError as err:
-        raise UsageError(f"the plan of run {run} cannot be read: {err}") from err
+        raise _unreadable(folder / "plan.json", err.strerror or str(err)) from err
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise _unreadable(folder / "plan.json", str(err)) from err
+    if plan.run != run:
+        raise _unreadable(folder / "plan.json", f"it is the plan of run {plan.run}")
     journal = Journal(folder=folder, plan=plan)
-    for number, line in enumerate(lines, 1):
-        try:
-            journal._take(json.loads(line))
-        except ValueError as err:
-            raise UsageError(f"{journal.path}, line {number}: cannot be read") from err
+    for member in plan.members:
+        beside = Path(work_of(member, run)) / "journal.jsonl"
+        if beside.exists():
+            for line in _lines(beside):
+                journal._take(line)
+    for line in _lines(journal.path):
+        journal._take(line)
     return journal
 
 
-def _whole_lines(path: Path) -> list[str]:
-    """The journal's lines. One that was cut off by a power cut is dropped: its action had not begun."""
-    raw = path.read_bytes()
+def _unreadable(path: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{path} cannot be read: {why}",
+        hint="what the run set aside is kept beside each member's data, in DATA-DIR.requorum; nothing of it is lost",
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """A journal's whole lines. The last one, when a power cut left it half written, is passed over."""
+    try:
+        raw = files.read_file(path)
+    except OSError as err:
+        raise _unreadable(path, err.strerror or str(err)) from err
     whole = raw[: raw.rfind(b"\n") + 1]
-    if len(whole) < len(raw):
-        os.truncate(path, len(whole))
-    return whole.decode(errors="replace").splitlines()
+    out = []
+    for number, text in enumerate(whole.splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as err:
+            raise _unreadable(path, f"line {number} is no JSON") from err
+        good = isinstance(line, dict) and all(isinstance(line.get(key), str) for key in ("at", "event", "step"))
+        if not good:
+            raise _unreadable(path, f"line {number} is no line of a journal")
+        out.append(line)
+    if raw and not whole and b"{" not in raw[:1]:
+        raise _unreadable(path, "it holds no line of a journal")
+    return out
 
 
-def all_runs() -> list[Journal]:
-    """Every run on this machine, oldest first."""
+def all_runs() -> tuple[list[Journal], list[str]]:
+    """Every run on this machine, oldest first, and why those that cannot be read cannot."""
     folder = state_folder() / "runs"
-    if not folder.is_dir():
-        return []
-    found = []
-    for one in sorted(folder.iterdir()):
+    found: list[Journal] = []
+    faults: list[str] = []
+    for one in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
             found.append(load(one.name))
-        except UsageError:
-            continue
-    return sorted(found, key=lambda one: one.plan.made)
+        except UsageError as err:
+            faults.append(err.message)
+    return sorted(found, key=lambda one: one.plan.made), faults

@@ -14,7 +14,9 @@ from typing import Any
 
 from requorum.errors import Locked, RequorumError
 from requorum.hosts import files
-from requorum.plan.values import PlanMember, work_of
+from requorum.plan.values import PlanMember
+
+_LOOK = "find out whether a run is in progress (requorum runs); if none is, remove that file and try again"
 
 
 def me(run: str, epoch: int) -> dict[str, Any]:
@@ -58,18 +60,21 @@ def path_of(member: PlanMember) -> Path:
 
 def read(member: PlanMember) -> dict[str, Any]:
     """What the lock says; empty when nobody holds it."""
+    path = path_of(member)
     try:
-        data = json.loads(path_of(member).read_bytes())
+        data = json.loads(files.read_file(path))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as err:
-        raise RequorumError(f"{path_of(member)} cannot be read: {err}") from err
-    return data if isinstance(data, dict) else {}
+    except (OSError, ValueError, RecursionError) as err:
+        raise RequorumError(f"the lock {path} cannot be read: {err}", hint=_LOOK) from err
+    if not isinstance(data, dict) or not isinstance(data.get("run"), str) or not isinstance(data.get("pid"), int):
+        raise RequorumError(f"the lock {path} says nothing that can be understood", hint=_LOOK)
+    return data
 
 
 def take(member: PlanMember, run: str, epoch: int, *, take_over: bool = False) -> None:
     """Take the lock; raises Locked when another run, or another process of this run, holds it."""
-    files.make_dir(Path(work_of(member, run)))
+    files.make_dir(path_of(member).parent)
     mine = json.dumps(me(run, epoch)).encode()
     if files.create_exclusively(path_of(member), mine):
         return

@@ -216,6 +216,7 @@ def _log(
         possible_writes=runs_of(simulate.count_at_most(near)),
         unreadable=runs_of(log.unreadable),
         faults=tuple(fault(one) for one in (*log.damage, *snap_damage)),
+        classified_above=max(consistent - LOOK_BACK, 0),
     )
 
 

@@ -86,7 +86,7 @@ class DbEvidence:
     """
 
     path: str
-    modified: str
+    modified: str = ""
     file_size: int
     total_size: int
     revision: int
@@ -126,7 +126,7 @@ class LogEvidence:
 
     ``runs`` are all whole entries that were read; ``reads_from`` is the index of the .snap that etcd would start from
     (0: from the beginning of the log), ``refusals`` why etcd would not start from there, and ``possible_writes`` the
-    whole entries near and above the db's index that could each add a revision.
+    whole entries above ``classified_above`` that could each add a revision.
     """
 
     wal_dir: str
@@ -143,6 +143,7 @@ class LogEvidence:
     possible_writes: tuple[Run, ...]
     unreadable: tuple[Run, ...]
     faults: tuple[Fault, ...]
+    classified_above: int = 0
 
     @property
     def last(self) -> tuple[int, int]:
@@ -258,13 +259,3 @@ class Survey:
     etcd_version: str = ""
     etcdutl_can_bump: bool = False
     notes: tuple[str, ...] = field(default=())
-
-
-def count(runs: tuple[Run, ...]) -> int:
-    """How many indexes some runs hold."""
-    return sum(one.count for one in runs)
-
-
-def above(runs: tuple[Run, ...], index: int) -> tuple[Run, ...]:
-    """The part of some runs that lies above an index."""
-    return tuple(Run(first=max(one.first, index + 1), last=one.last) for one in runs if one.last > index)

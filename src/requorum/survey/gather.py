@@ -42,7 +42,12 @@ async def survey_hosts(
 
 
 async def survey_dirs(
-    dirs: Sequence[Path], *, in_full: bool, snapshots: Sequence[Path] = (), wal_dirs: Sequence[Path] = ()
+    dirs: Sequence[Path],
+    *,
+    in_full: bool,
+    snapshots: Sequence[Path] = (),
+    wal_dirs: Sequence[Path] = (),
+    found: Tools | None = None,
 ) -> Survey:
     """Survey plain data dirs, as copied from hosts, and snapshot files."""
     data_dirs, files = [], [path.absolute() for path in snapshots]
@@ -67,7 +72,7 @@ async def survey_dirs(
     reading = [
         partial(survey_dir, path, names[at], wal_dir=apart[at], in_full=in_full) for at, path in enumerate(data_dirs)
     ]
-    return await _survey("", reading, files, in_full=in_full, found=None)
+    return await _survey("", reading, files, in_full=in_full, found=found)
 
 
 def _names(dirs: Sequence[Path]) -> list[str]:
@@ -180,11 +185,11 @@ def survey_dir(
 
 def answers(endpoint: str) -> bool:
     """Whether something accepts connections at a client URL."""
-    parts = urlsplit(endpoint)
     try:
+        parts = urlsplit(endpoint)
         with socket.create_connection((parts.hostname or "localhost", parts.port or 2379), timeout=ANSWER_SECONDS):
             return True
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 

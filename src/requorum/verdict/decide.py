@@ -31,11 +31,11 @@ def decide(survey: Survey) -> Verdict:
             refusal=_refusal(survey, cluster),
         )
 
+    if cluster.ambiguous:
+        return verdict(values.UNDECIDED, cluster.ambiguous)
     alive = _alive(survey, cluster)
     if alive:
         return verdict(*alive)
-    if cluster.ambiguous:
-        return verdict(values.UNDECIDED, cluster.ambiguous)
     start, why_not_start = start_as_is(survey, cluster)
     if start is not None:
         return verdict(values.START_AS_IS, _start_summary(start), (*_read_proof(cluster), *_start_proof(start)), start)
@@ -70,8 +70,13 @@ def loss_text(loss: Loss) -> str:
 
 def _alive(survey: Survey, cluster: Electorate) -> tuple[str, str] | None:
     """Rule 1: a quorum lives."""
-    live = [member for member in survey.members if isinstance(member.live, LiveEvidence)]
-    led = [one for one in live if isinstance(one.live, LiveEvidence) and one.live.leader]
+    led = [
+        member
+        for member in cluster.counted
+        if isinstance(member.live, LiveEvidence)
+        and member.live.leader
+        and cluster.cluster_id in (0, member.live.cluster_id)
+    ]
     if not led:
         return None
     voters = len(cluster.voters) or len(survey.members)
@@ -186,6 +191,7 @@ def _start_summary(start: StartAsIs) -> str:
 def _start_proof(start: StartAsIs) -> tuple[str, ...]:
     return (
         "the members to start are a majority of every voter set in force, and one of them holds the highest log",
+        f"{', '.join(start.first)} start first: nobody with a lower log can be elected without the highest one's vote",
         f"revision after the start: at least {start.revision}",
     )
 

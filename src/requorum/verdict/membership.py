@@ -71,7 +71,7 @@ def electorate(survey: Survey) -> Electorate:
         cluster_id=chosen,
         counted=tuple(counted),
         voter_sets=sets,
-        unsurveyed=_unsurveyed(counted, sets),
+        unsurveyed=_unsurveyed(survey, counted, sets),
         findings=tuple(findings),
         ambiguous=ambiguous,
     )
@@ -152,16 +152,21 @@ def _voter_sets(
     return kept, tuple(in_force)
 
 
-def _unsurveyed(counted: Sequence[MemberEvidence], sets: tuple[VoterSet, ...]) -> tuple[str, ...]:
-    """Voters that no surveyed host accounts for, by name where a db knows it."""
+def _unsurveyed(survey: Survey, counted: Sequence[MemberEvidence], sets: tuple[VoterSet, ...]) -> tuple[str, ...]:
+    """Voters that no surveyed host accounts for, by name where a db knows it.
+
+    A host whose disk does not count (an impostor's, say) is accounted for: it is fenced like the others.
+    """
     if not sets:
         return ()
     seen = {member_id(member) for member in counted}
     peers = {peer.id: peer for member in counted if isinstance(member.db, DbEvidence) for peer in member.db.peers}
-    hosts = {member.name for member in counted}
-    urls = {url for member in counted if isinstance(member.config, MemberConfig) for url in member.config.peer_urls}
+    hosts = {member.name for member in survey.members}
+    urls = {
+        url for member in survey.members if isinstance(member.config, MemberConfig) for url in member.config.peer_urls
+    }
     out = []
-    for voter in sets[-1].voters:
+    for voter in sorted({one for each in sets for one in each.voters}):
         peer = peers.get(voter)
         if voter in seen or (peer and (urls & set(peer.peer_urls) or peer.name in hosts)):
             continue

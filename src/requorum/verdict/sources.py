@@ -1,16 +1,17 @@
 """What the cluster can be rebuilt from, and how many writes each choice would lose.
 
-How a loss is counted: the newest state that can be told is the revision that the highest unbroken log reaches, plus
-every entry above it that is on some disk and may be a write (or cannot be read, and may be one). A source loses the
-difference to its own revision. That is exact when nothing is in doubt; else it is a bound, with the reason.
+How a loss is counted: the highest log on any disk, by (term, index), is what raft would go on from; it leads to the
+newest state. A source shares that history up to some entry (Log Matching: two logs with the same term at an index are
+the same up to it). It loses the writes behind: as many as the revisions that lie between, where a db with its log
+unbroken tells, and one for every entry beyond that may be a write or that nobody can read. That is exact when nothing
+is in doubt; else it is a bound, with the reason.
 
 Why nothing else can be lost: an acknowledged write is in the logs of a majority of voters, so it is in at least one log
 out of any majority that was read to its end. Without such a majority the loss is counted all the same, and called
 unproven.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from requorum.survey.evidence import (
     Checked,
@@ -18,21 +19,25 @@ from requorum.survey.evidence import (
     LogEvidence,
     MemberConfig,
     MemberEvidence,
+    Run,
     SnapshotEvidence,
     Survey,
     Tail,
 )
 from requorum.verdict.membership import Electorate, majority, member_id
+from requorum.verdict.runs import Runs, count, minus, union, within
 from requorum.verdict.values import BARE_DB, OWN_LOG, SNAPSHOT, Finding, Loss, Source
 
 LEAST_BUMP = 1_000_000
 BLIND_BUMP = 1_000_000_000
+WORKBENCH = "requorum-workbench"
+"""The only member that a snapshot names which requorum rebuilt itself."""
 _ORDER = {OWN_LOG: 0, BARE_DB: 1, SNAPSHOT: 2}
 
 
 def ranked(survey: Survey, cluster: Electorate) -> tuple[tuple[Source, ...], tuple[Finding, ...]]:
     """All sources, the one that loses least first; ties go to what is proven, then to the plainer kind."""
-    newest = _Newest.of(cluster)
+    newest = _newest(cluster)
     findings: list[Finding] = []
     found = [source for member in cluster.counted for source in _of_member(member, newest, cluster)]
     for snapshot in survey.snapshots:
@@ -48,59 +53,130 @@ def loss_order(loss: Loss) -> tuple[bool, int, bool, bool]:
     return not loss.known, loss.at_most, bool(loss.unproven), not loss.exact
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Point:
+    """A state that is known: the store's revision after an entry, and what makes it doubtful."""
+
+    index: int
+    revision: int
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Newest:
-    """The newest state that the surveyed disks still show."""
+    """The newest state that the surveyed disks still show.
 
-    def __init__(self, revision: int, uncertain: int, why: tuple[str, ...], last_index: int, unproven: str) -> None:
-        self.revision = revision
-        self.uncertain = uncertain
-        self.why = why
-        self.last_index = last_index
-        self.unproven = unproven
+    ``log`` is the highest log (None when no log is left), ``last`` the last entry that is known to have been in it,
+    ``point`` the furthest known state of its history, ``extra`` entries at the ends of other logs that nobody can read:
+    they may be of a later term.
+    """
 
-    @classmethod
-    def of(cls, cluster: Electorate) -> "_Newest":
-        """Compute it from the members that count."""
-        logs = [member.log for member in cluster.counted if isinstance(member.log, LogEvidence)]
-        tails = [
-            member.tail
-            for member in cluster.counted
-            if isinstance(member.tail, Tail) and isinstance(member.db, DbEvidence) and member.db.sound
-        ]
-        dbs = [member.db for member in cluster.counted if isinstance(member.db, DbEvidence)]
-        revision = reached = 0
-        why: list[str] = []
-        if tails:
-            best = max(tails, key=lambda one: (one.to_term, one.to_index))
-            revision, reached = best.revision, best.to_index
-            why += best.doubts
-        for db in dbs:
-            if db.sound and db.consistent_index > reached:
-                revision, reached = db.revision, db.consistent_index
-        last_index = max((log.last_index for log in logs), default=0)
-        uncertain, reasons = _beyond(logs, reached, last_index)
-        return cls(revision, uncertain, (*why, *reasons), max(last_index, reached), _unproven(cluster))
+    log: LogEvidence | None
+    last: int
+    point: _Point
+    extra: Runs
+    others: tuple[LogEvidence, ...]
+    unproven: str
+
+    def agrees(self, index: int, term: int) -> bool:
+        """Whether the highest log has this term at an index, as far as it tells."""
+        own = _term_at(self.log, index) if self.log else 0
+        return own in (0, term)
 
 
-def _beyond(logs: Sequence[LogEvidence], reached: int, last: int) -> tuple[int, list[str]]:
-    """How many entries above ``reached`` may be writes: whole ones that could be, and ones nobody can read."""
-    if last <= reached:
-        return 0, []
-    whole: set[int] = set()
-    writes: set[int] = set()
-    for log in logs:
-        for run in log.runs:
-            whole |= set(range(max(run.first, reached + 1), run.last + 1))
-        for one in log.possible_writes:
-            writes |= set(range(max(one.first, reached + 1), one.last + 1))
-    wanted = set(range(reached + 1, last + 1))
-    unreadable = wanted - whole
+def _newest(cluster: Electorate) -> _Newest:
+    """Compute it from the members that count."""
+    logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
+    highest = max(logs, key=lambda one: one.last, default=None)
+    blank = _Newest(log=highest, last=0, point=_Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
+    best = blank.point
+    for member in cluster.counted:
+        if not isinstance(member.db, DbEvidence) or not member.db.sound:
+            continue
+        found = [_Point(index=member.db.applied_index, revision=member.db.revision, doubts=())]
+        if isinstance(member.tail, Tail):
+            to = _shared(member, blank, member.tail.to_index)
+            found.append(_point_on(member.tail, member.db, to))
+        best = max(best, *found, key=lambda one: (one.index, not one.doubts))
+    known = [log.commit for log in logs]
+    known += [one.db.consistent_index for one in cluster.counted if isinstance(one.db, DbEvidence)]
+    last = max([*known, best.index, highest.last_index if highest else 0])
+    if highest:
+        last = max([last, *(run.last for run in highest.unreadable)])
+    beyond = [run for one in logs for run in within(one.unreadable, one.last_index + 1, 1 << 62)]
+    return _Newest(
+        log=highest,
+        last=last,
+        point=best,
+        extra=minus(beyond, [Run(first=0, last=last)]) if highest else (),
+        others=tuple(one for one in logs if one is not highest),
+        unproven=_unproven(cluster),
+    )
+
+
+def _point_on(tail: Tail, db: DbEvidence, index: int) -> _Point:
+    """The state after an entry of a tail."""
+    if index >= tail.to_index:
+        return _Point(index=tail.to_index, revision=tail.revision, doubts=tail.doubts)
+    return _Point(index=index, revision=db.revision + count(within(tail.writes, 0, index)), doubts=tail.doubts)
+
+
+def _term_at(log: LogEvidence, index: int) -> int:
+    """The term of a whole entry; 0 where there is none."""
+    return next((run.term for run in log.runs if run.first <= index <= run.last), 0)
+
+
+def _shared(member: MemberEvidence, newest: _Newest, to_index: int) -> int:
+    """The last entry, up to ``to_index``, that a member's own history shares with the highest log.
+
+    Two logs with the same term at an index are the same up to it. Where they then contradict each other, or this one
+    goes on where the highest one has ended, everything behind that index is its own.
+    """
+    own, highest = member.log, newest.log
+    if highest is None or own is highest or not isinstance(own, LogEvidence):
+        return to_index
+    same = 0
+    contradicts = to_index > highest.last_index and to_index > max((run.last for run in highest.unreadable), default=0)
+    for run in own.runs:
+        for other in highest.runs:
+            first, last = max(run.first, other.first), min(run.last, other.last, to_index)
+            if first <= last:
+                same = last if run.term == other.term else same
+                contradicts = contradicts or run.term != other.term
+    return same if contradicts else to_index
+
+
+def _behind(newest: _Newest, index: int) -> tuple[int, tuple[str, ...]]:
+    """How many entries behind ``index``, up to the last known one, may be writes; and why that is no exact count."""
+    wanted = within([Run(first=index + 1, last=newest.last)], 0, newest.last)
+    if newest.log is None or not (wanted or newest.extra):
+        return count(wanted), ()
+    whole: Runs = ()
+    harmless: Runs = ()
+    for log in (newest.log, *newest.others):
+        here: Runs = tuple(Run(first=run.first, last=run.last) for run in log.runs)
+        if log is not newest.log:
+            here = _agreeing(log, newest.log)
+        whole = union(whole, here)
+        told = within(here, log.classified_above + 1, newest.last)
+        harmless = union(harmless, minus(told, log.possible_writes))
+    maybe = minus(wanted, harmless)
+    unreadable = count(minus(wanted, whole)) + count(newest.extra)
     reasons = []
     if unreadable:
-        reasons.append(f"{len(unreadable)} entries cannot be read on any disk: each is counted as one write")
-    if writes & wanted:
+        reasons.append(f"{unreadable} entries cannot be read on any disk: each is counted as one write")
+    if count(maybe) > count(minus(wanted, whole)):
         reasons.append("writes behind a damaged entry: guards, deletes and leases may make it less")
-    return len(unreadable | (writes & wanted)), reasons
+    return count(maybe) + count(newest.extra), tuple(reasons)
+
+
+def _agreeing(log: LogEvidence, highest: LogEvidence) -> Runs:
+    """The whole entries of a log that the highest log does not contradict."""
+    out: Runs = ()
+    for run in log.runs:
+        contradicted = [Run(first=one.first, last=one.last) for one in highest.runs if one.term != run.term]
+        out = union(out, minus([Run(first=run.first, last=run.last)], contradicted))
+    return out
 
 
 def _unproven(cluster: Electorate) -> str:
@@ -108,11 +184,11 @@ def _unproven(cluster: Electorate) -> str:
     if not cluster.voters:
         return "no log tells who votes"
     for each in cluster.voter_sets:
-        read = [
-            member
+        read = {
+            member_id(member)
             for member in cluster.counted
             if isinstance(member.log, LogEvidence) and member.log.end_is_read and member_id(member) in each.voters
-        ]
+        }
         if len(read) < majority(len(each.voters)):
             return (
                 f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
@@ -121,10 +197,19 @@ def _unproven(cluster: Electorate) -> str:
     return ""
 
 
-def _loss(revision: int, exact: bool, newest: _Newest) -> Loss:
-    lost = max(newest.revision - revision, 0) + newest.uncertain
-    doubts = newest.why if exact else (*newest.why, "the source's own revision is a bound")
-    return Loss(at_most=lost, exact=not doubts and newest.uncertain == 0, why=tuple(doubts), unproven=newest.unproven)
+def _loss(source: _Point, shared: int, newest: _Newest) -> Loss:
+    """What a source loses that stands at ``source``, and shares the newest history up to the entry ``shared``."""
+    why: tuple[str, ...] = source.doubts
+    lost = 0
+    reached = shared
+    if newest.point.index > shared:
+        lost, reached = newest.point.revision - source.revision, newest.point.index
+        why += newest.point.doubts
+        if lost < 0:
+            lost, reached = 0, shared
+    beyond, reasons = _behind(newest, reached)
+    why = tuple(dict.fromkeys((*why, *reasons)))
+    return Loss(at_most=lost + beyond, exact=not why and not beyond, why=why, unproven=newest.unproven)
 
 
 def _bump(loss: Loss, index: int, newest: _Newest, cluster: Electorate) -> int:
@@ -134,14 +219,17 @@ def _bump(loss: Loss, index: int, newest: _Newest, cluster: Electorate) -> int:
     read = {member_id(member) for member in cluster.counted if isinstance(member.log, LogEvidence)}
     if not loss.known or not cluster.voters or set(cluster.voters) - read:
         return BLIND_BUMP
-    return max(LEAST_BUMP, -(-12 * (newest.last_index - index) // 10))
+    highest = max([newest.last, *(one.last_index for one in newest.others)])
+    return max(LEAST_BUMP, -(-12 * (highest - index) // 10))
 
 
 def _of_member(member: MemberEvidence, newest: _Newest, cluster: Electorate) -> list[Source]:
     db = member.db
     if not isinstance(db, DbEvidence) or not db.sound:
         return []
-    base = Source(
+    stands = _Point(index=db.applied_index, revision=db.revision, doubts=())
+    loss = _loss(stands, db.applied_index, newest)
+    bare = Source(
         id=f"{member.name}: bare db",
         kind="bare db",
         member=member.name,
@@ -155,29 +243,30 @@ def _of_member(member: MemberEvidence, newest: _Newest, cluster: Electorate) -> 
         revision=db.revision,
         revision_exact=True,
         saved_snapshot=db.saved_snapshot,
-        loss=_loss(db.revision, True, newest),
-        bump=0,
+        loss=loss,
+        bump=_bump(loss, db.consistent_index, newest, cluster),
         alarms=db.alarms,
     )
-    out = [replace(base, bump=_bump(base.loss, db.consistent_index, newest, cluster))]
     tail = member.tail
-    if isinstance(tail, Tail) and tail.to_index > tail.from_index:
-        exact = not tail.doubts
-        loss = _loss(tail.revision, exact, newest)
-        log = replace(
-            base,
-            id=f"{member.name}: db + own log",
-            kind="own log",
-            from_index=tail.from_index,
-            to_index=tail.to_index,
-            to_term=tail.to_term,
-            revision=tail.revision,
-            revision_exact=exact,
-            loss=loss,
-            bump=_bump(loss, db.consistent_index, newest, cluster),
-        )
-        out.insert(0, log)
-    return out
+    if not isinstance(tail, Tail) or tail.to_index <= tail.from_index:
+        return [bare]
+    shared = _shared(member, newest, tail.to_index)
+    loss = _loss(_point_on(tail, db, shared), shared, newest)
+    if shared < tail.to_index:
+        loss = replace(loss, why=(*loss.why, f"behind entry {shared} its log is another than the highest one"))
+    own = replace(
+        bare,
+        id=f"{member.name}: db + own log",
+        kind="own log",
+        from_index=tail.from_index,
+        to_index=tail.to_index,
+        to_term=tail.to_term,
+        revision=tail.revision,
+        revision_exact=not tail.doubts,
+        loss=loss,
+        bump=_bump(loss, db.consistent_index, newest, cluster),
+    )
+    return [own, bare]
 
 
 def _of_snapshot(
@@ -192,14 +281,14 @@ def _of_snapshot(
         findings.append(Finding(level="danger", subject=snapshot.path, text=f"cannot be used: it is damaged ({what})"))
         return None
     ours = known_peers(survey, cluster)
-    theirs = {url for peer in db.peers for url in peer.peer_urls}
+    theirs = {url for peer in db.peers if peer.name != WORKBENCH for url in peer.peer_urls}
     if ours and theirs and not ours & theirs:
         text = f"refused: it was taken from other members ({', '.join(sorted(theirs))})"
         findings.append(Finding(level="danger", subject=snapshot.path, text=text))
         return None
-    if newest.revision or newest.uncertain:
-        loss = _loss(db.revision, True, newest)
-        ahead = db.revision - newest.revision - newest.uncertain
+    if newest.point.revision or newest.last:
+        loss = _snapshot_loss(db, newest)
+        ahead = db.revision - newest.point.revision - _behind(newest, newest.point.index)[0]
         if ahead > 0:
             text = (
                 f"it is {ahead} revisions ahead of every disk: were the disks restored from an older backup, or lost?"
@@ -227,6 +316,16 @@ def _of_snapshot(
         bump=_bump(loss, 0, newest, cluster),
         alarms=db.alarms,
     )
+
+
+def _snapshot_loss(db: DbEvidence, newest: _Newest) -> Loss:
+    """A snapshot's index may be of another life of the cluster: only its revision can be compared."""
+    stands = _Point(index=0, revision=db.revision, doubts=())
+    if newest.point.revision:
+        return _loss(stands, min(0, newest.point.index - 1), newest)
+    why = ("no db is left to compare its revision with: every entry of the logs is counted",)
+    lost, reasons = _behind(newest, 0)
+    return Loss(at_most=lost, exact=False, why=(*why, *reasons), unproven=newest.unproven)
 
 
 def known_peers(survey: Survey, cluster: Electorate) -> set[str]:

@@ -5,6 +5,9 @@ index; (b) one of them holds the highest (term, index) readable on any disk, dam
 commit or consistent index anywhere exceeds it; (c) their dbs passed a full reading; (d) every other member is fenced
 before the first start; (e) log and db were copied aside. (d) and (e) are the plan's.
 
+The members are not started all at once: first a bare majority that holds the highest log, then, once that has a leader,
+the rest. Who holds the highest log gives its vote to nobody with a lower one, and without it there is no majority.
+
 Why (b): leader and one follower acknowledge writes while the third is behind; the follower's log is later cut at a
 record boundary, which looks clean; the cut one and the slow one are a majority, elect each other, and the leader, once
 back, throws its acknowledged entries away.
@@ -27,7 +30,7 @@ def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, 
     if not cluster.voters:
         return None, "no log tells who votes"
     for each in cluster.voter_sets:
-        there = [member for member in fit if member_id(member) in each.voters]
+        there = {member_id(member) for member in fit if member_id(member) in each.voters}
         if len(there) < majority(len(each.voters)):
             broken = "; ".join(f"{one.member}: {one.why}" for one in left)
             return None, (
@@ -46,22 +49,36 @@ def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, 
     seen += [member.db.consistent_index for member in cluster.counted if isinstance(member.db, DbEvidence)]
     if max(seen) > best[1]:
         return None, f"entry {max(seen)} was committed, but the highest log that is left ends at {best[1]}"
+    first = _first(fit, cluster)
     return StartAsIs(
-        members=tuple(member.name for member in fit), left_behind=tuple(left), revision=_least_revision(fit, cluster)
+        members=tuple(member.name for member in fit),
+        first=tuple(member.name for member in first),
+        left_behind=tuple(left),
+        revision=_least_revision(first, cluster),
     ), ""
 
 
-def _least_revision(fit: list[MemberEvidence], cluster: Electorate) -> int:
+def _last(member: MemberEvidence) -> tuple[int, int]:
+    return member.log.last if isinstance(member.log, LogEvidence) else (0, 0)
+
+
+def _first(fit: list[MemberEvidence], cluster: Electorate) -> list[MemberEvidence]:
+    """A bare majority of the voters, highest logs first; everyone where the voters are just being changed, since what
+    is a bare majority of one set is more than that of another."""
+    voters = sorted((one for one in fit if member_id(one) in cluster.voters), key=_last, reverse=True)
+    if len(cluster.voter_sets) > 1:
+        return voters
+    return voters[: majority(len(cluster.voters))]
+
+
+def _least_revision(first: list[MemberEvidence], cluster: Electorate) -> int:
     """The least revision at which the cluster can come back: whoever is elected has a log at least as high as those of
     a majority, so at least as high as the lowest that a majority reaches."""
-    voters = [
-        (member.log.last, member.tail.revision if isinstance(member.tail, Tail) and not member.tail.doubts else 0)
-        for member in fit
-        if isinstance(member.log, LogEvidence) and member_id(member) in cluster.voters
-    ]
-    elected = sorted(voters)[majority(len(cluster.voters)) - 1]
-    dbs = [member.db.revision for member in fit if isinstance(member.db, DbEvidence)]
-    return max(elected[1], *dbs)
+    lowest = sorted(_last(one) for one in first)[majority(len(cluster.voters)) - 1]
+    electable = [one for one in first if _last(one) >= lowest]
+    dbs = [one.db.revision for one in electable if isinstance(one.db, DbEvidence)]
+    known = [one.tail.revision for one in electable if isinstance(one.tail, Tail) and not one.tail.doubts]
+    return min(known) if len(known) == len(electable) else min(dbs)
 
 
 def why_not(member: MemberEvidence) -> str:

@@ -63,7 +63,7 @@ class Source:
     member: str
     host: str
     db: str
-    modified: str
+    modified: str = ""
     wal_dir: str
     from_index: int
     to_index: int
@@ -88,10 +88,12 @@ class LeftBehind:
 class StartAsIs:
     """Which members start on their own disks; the others stay fenced until they are replaced.
 
-    ``revision`` is the least at which the cluster must stand afterwards.
+    ``first`` are started before the rest: a bare majority with the holder of the highest log in it, so that nobody with
+    a lower one can be elected. ``revision`` is the least at which the cluster must stand afterwards.
     """
 
     members: tuple[str, ...]
+    first: tuple[str, ...]
     left_behind: tuple[LeftBehind, ...]
     revision: int
 

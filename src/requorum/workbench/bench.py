@@ -8,7 +8,6 @@ is taken at once, at the revision that was predicted.
 """
 
 import contextlib
-import ctypes
 import os
 import secrets
 import signal
@@ -31,6 +30,8 @@ START_SECONDS = 120.0
 RESTORE_SECONDS = 1800.0
 LEAST_QUOTA = 8 << 30
 _TERM = 1
+BENCH = "requorum-workbench"
+"""The name of the throwaway member: it stays in the snapshot's members, which every restore replaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +97,8 @@ def _restore(recipe: Recipe, bench: Path, found: Tools) -> Path:
     """Restore the db as a cluster of one with an identity of its own."""
     peer = "http://127.0.0.1:1"
     argv: list[str | Path] = [
-        *(found.etcdutl, "snapshot", "restore", recipe.db, "--data-dir", bench / "data", "--name", "bench"),
-        *("--initial-cluster", f"bench={peer}", "--initial-advertise-peer-urls", peer),
+        *(found.etcdutl, "snapshot", "restore", recipe.db, "--data-dir", bench / "data", "--name", BENCH),
+        *("--initial-cluster", f"{BENCH}={peer}", "--initial-advertise-peer-urls", peer),
         *("--initial-cluster-token", f"requorum-bench-{secrets.token_hex(16)}"),
     ]
     if not recipe.saved_snapshot:
@@ -168,10 +169,10 @@ def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
     endpoint = f"http://127.0.0.1:{client}"
     quota = max(LEAST_QUOTA, 2 * (data_dir / "member" / "snap" / "db").stat().st_size)
     argv: list[str | Path] = [
-        *(found.etcd, "--name", "bench", "--data-dir", data_dir, "--quota-backend-bytes", str(quota)),
+        *(found.etcd, "--name", BENCH, "--data-dir", data_dir, "--quota-backend-bytes", str(quota)),
         *("--listen-client-urls", endpoint, "--advertise-client-urls", endpoint),
         *("--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", "http://127.0.0.1:1"),
-        *("--initial-cluster", "bench=http://127.0.0.1:1", "--initial-cluster-state", "existing"),
+        *("--initial-cluster", f"{BENCH}=http://127.0.0.1:1", "--initial-cluster-state", "existing"),
         *("--heartbeat-interval", "50", "--election-timeout", "250", "--unsafe-no-fsync"),
     ]
     with (bench / "etcd.log").open("wb") as log:
@@ -183,7 +184,7 @@ def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
             env={"PATH": programs.PATH},
             cwd=bench,
             process_group=0,
-            preexec_fn=_die_with_parent,
+            preexec_fn=programs.die_with_parent,
         )
     try:
         yield endpoint
@@ -192,16 +193,16 @@ def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
         process.wait()
 
 
-def _die_with_parent() -> None:
-    """In the child: be killed when the parent is (prctl PR_SET_PDEATHSIG), so that no workbench outlives its run."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 def _wait_applied(endpoint: str, last: int, found: Tools, bench: Path) -> None:
     """Wait until every entry is applied."""
     deadline = time.monotonic() + START_SECONDS
     said: object = ""
     while time.monotonic() < deadline:
+        if not _listens(endpoint):  # etcdctl would wait a second before its second try
+            said = "it does not listen yet"
+            _fail_if_fatal(bench)
+            time.sleep(0.01)
+            continue
         try:
             status = tools.ctl_json(found, [f"--endpoints={endpoint}"], ["endpoint", "status"], 5)[0]["Status"]
             if int(status.get("raftAppliedIndex", 0)) >= last and status.get("leader"):
@@ -211,14 +212,23 @@ def _wait_applied(endpoint: str, last: int, found: Tools, bench: Path) -> None:
             said = err
         except (KeyError, IndexError, TypeError, ValueError) as err:
             said = f"an answer that cannot be read: {err!r}"
-        log = (bench / "etcd.log").read_text(errors="replace")
-        if "panic:" in log or '"level":"fatal"' in log or '"level":"panic"' in log:
-            raise RequorumError(
-                f"the throwaway etcd does not start from this source: {_reason(log)}",
-                hint="another source may still do: requorum plan --source ID",
-            )
+        _fail_if_fatal(bench)
         time.sleep(0.03)
     raise RequorumError(f"the throwaway etcd did not get ready within {START_SECONDS:.0f} s: {said}")
+
+
+def _listens(endpoint: str) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))) == 0
+
+
+def _fail_if_fatal(bench: Path) -> None:
+    log = (bench / "etcd.log").read_text(errors="replace")
+    if "panic:" in log or '"level":"fatal"' in log or '"level":"panic"' in log:
+        raise RequorumError(
+            f"the throwaway etcd does not start from this source: {_reason(log)}",
+            hint="another source may still do: requorum plan --source ID",
+        )
 
 
 def _reason(log: str) -> str:

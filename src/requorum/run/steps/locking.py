@@ -15,6 +15,7 @@ def do(context: Context, member: PlanMember) -> Any:
     """Take the lock, and leave the plan beside the member's data, so that any machine can go on from there."""
     lock.take(member, context.plan.run, context.epoch, take_over=context.take_over)
     work = context.work(member)
+    files.make_dir(work)
     if not (work / "plan.json").exists():
         files.write_durably(work / "plan.json", msgspec.json.encode(context.plan))
     return {"work": str(work)}

@@ -1,0 +1,16 @@
+"""Wait until the members that were started first have a leader; only then may the others join."""
+
+from typing import Any
+
+from requorum.plan.values import PlanMember
+from requorum.proof import prove
+from requorum.run.context import Context
+
+
+def do(context: Context, _: PlanMember | None) -> Any:
+    """Raises RequorumError when they do not become healthy in time."""
+    plan = context.plan
+    for member in plan.started:
+        if member.name in plan.first:
+            prove.wait_healthy(member.config, context.tools)
+    return {"healthy": list(plan.first)}

@@ -1,0 +1,145 @@
+"""Data dirs and WAL dirs that lie elsewhere: each is recovered, what is set aside is unchanged, and all of it comes back."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from requorum.rehearsal import wreck
+
+from . import clusters
+from .clusters import Cluster
+from .process import Requorum
+
+OWN = (".requorum", "lost+found")
+Prints = list[wreck.Fingerprint]
+
+
+def _prints(folders: list[Path]) -> Prints:
+    """What lies in some dirs, but for what stays there."""
+    return [
+        {name: seen for name, seen in wreck.fingerprint(one).items() if name.split("/")[0] not in OWN}
+        for one in folders
+    ]
+
+
+def _there_and_back(requorum: Requorum, one: Cluster, folders: list[Path], aside: list[Path]) -> None:
+    """Recover, look at what was set aside, roll back, compare, and clean up."""
+    before, configs = _prints(folders), one.configs()
+    requorum("recover", "-i", one.inventory, *one.yes, code=0)
+    run = requorum.run_name()
+    assert one.revision() > 100
+    assert [wreck.fingerprint(Path(str(place).replace("RUN", run))) for place in aside] == before
+    requorum("rollback", run, *one.yes, code=0)
+    assert _prints(folders) == before
+    assert one.configs() == configs
+    requorum("cleanup", run, *one.yes, code=0)
+    assert not list(one.root.glob("**/*.requorum*"))
+
+
+def _own_wal_dir(one: Cluster, wal_dir: Path) -> None:
+    """Run the member with a WAL dir of its own, with what was in member/wal."""
+    old = one.data / "member" / "wal"
+    wal_dir.mkdir(parents=True, exist_ok=True)
+    for segment in old.iterdir():
+        shutil.move(segment, wal_dir / segment.name)
+    old.rmdir()
+    one.set(one.first, wal_dir=str(wal_dir))
+
+
+def test_beside(requorum: Requorum, one: Cluster) -> None:
+    """The plain case; after a rollback and a cleanup it can be recovered again."""
+    clusters.spoil_log(one.first)
+    _there_and_back(requorum, one, [one.data], [one.root / "m1" / "data.requorum" / "RUN" / "old"])
+    requorum("recover", "-i", one.inventory, *one.yes, code=0)
+    requorum("cleanup", requorum.run_name(), *one.yes, code=0)
+    assert one.revision() > 100
+    assert not list(one.root.glob("**/*.requorum*"))
+
+
+def test_a_data_dir_that_is_a_symlink(requorum: Requorum, one: Cluster) -> None:
+    """The link stays a link, and what it points to is recovered."""
+    clusters.spoil_log(one.first)
+    real = one.root / "disk" / "etcd"
+    real.parent.mkdir()
+    one.data.rename(real)
+    one.data.symlink_to(real)
+    _there_and_back(requorum, one, [real], [one.root / "disk" / "etcd.requorum" / "RUN" / "old"])
+    assert one.data.is_symlink()
+
+
+def test_a_data_dir_that_is_a_mount_root(requorum: Requorum, one: Cluster) -> None:
+    """Its children are set aside into a folder inside it; ``lost+found`` stays where it is."""
+    clusters.spoil_log(one.first)
+    kept = one.data.rename(one.root / "kept")
+    one.mount_tmpfs(one.data, "size=600m,mode=0700")
+    shutil.copytree(kept, one.data, dirs_exist_ok=True)
+    shutil.rmtree(kept)
+    (one.data / "lost+found").mkdir()
+    (one.data / "lost+found" / "#17").write_text("a part of a file")
+    _there_and_back(requorum, one, [one.data], [one.data / ".requorum" / "RUN" / "old"])
+    assert (one.data / "lost+found" / "#17").read_text() == "a part of a file"
+    assert one.data.is_mount()
+
+
+def test_a_wal_dir_of_its_own(requorum: Requorum, one: Cluster) -> None:
+    """Log and data are set aside each beside itself."""
+    clusters.spoil_log(one.first)
+    wal_dir = one.root / "fast" / "wal"
+    _own_wal_dir(one, wal_dir)
+    aside = [one.root / "m1" / "data.requorum" / "RUN" / "old", one.root / "fast" / "wal.requorum" / "RUN" / "old-wal"]
+    _there_and_back(requorum, one, [one.data, wal_dir], aside)
+
+
+def test_a_wal_dir_that_is_a_mount_root(requorum: Requorum, one: Cluster) -> None:
+    """The log stays on its own disk."""
+    clusters.spoil_log(one.first)
+    wal_dir = one.root / "fast"
+    one.mount_tmpfs(wal_dir, "size=600m,mode=0700")
+    _own_wal_dir(one, wal_dir)
+    (wal_dir / "lost+found").mkdir()
+    aside = [one.root / "m1" / "data.requorum" / "RUN" / "old", wal_dir / ".requorum" / "RUN" / "old-wal"]
+    _there_and_back(requorum, one, [one.data, wal_dir], aside)
+    assert list(wal_dir.glob("*.wal"))
+
+
+def test_a_wal_dir_inside_the_data_dir(requorum: Requorum, one: Cluster) -> None:
+    """``--wal-dir /var/lib/etcd/wal`` with ``--data-dir /var/lib/etcd``: refused before anything is begun, with what to do."""
+    clusters.spoil_log(one.first)
+    _own_wal_dir(one, one.data / "wal")
+    before = one.disks(), one.configs()
+    ended = requorum("recover", "-i", one.inventory, *one.yes, code=4)
+    assert "lies inside the data dir" in ended.err
+    assert "wal" in ended.hint, "the hint speaks of something else"
+    assert before == (one.disks(), one.configs())
+    assert not (requorum.state / "runs").exists()
+
+
+@pytest.mark.parametrize("part", ["wal", "snap"])
+def test_a_part_of_the_data_dir_on_a_disk_of_its_own(requorum: Requorum, one: Cluster, part: str) -> None:
+    """A disk mounted at member/wal or member/snap keeps its mount: else the next boot mounts the old log over the new."""
+    clusters.spoil_log(one.first)
+    folder = one.data / "member" / part
+    kept = folder.rename(one.root / "kept")
+    one.mount_tmpfs(folder, "size=600m,mode=0700")
+    shutil.copytree(kept, folder, dirs_exist_ok=True)
+    shutil.rmtree(kept)
+    before = _prints([one.data])
+    child = requorum.start("recover", "-i", one.inventory, *one.yes)
+    child.wait(60)
+    requorum.end(child, code=child.returncode)
+    if child.returncode == 4:
+        assert _prints([one.data]) == before
+        return
+    assert child.returncode == 0
+    assert folder.is_mount(), "the disk was moved away with its mount point: after a reboot the old files are back"
+    requorum("rollback", requorum.run_name(), *one.yes, code=0)
+    assert _prints([one.data]) == before
+
+
+def test_a_start_as_is_is_taken_back(requorum: Requorum, one: Cluster) -> None:
+    """A start as is leaves a copy, and a rollback brings every byte back."""
+    before, configs = one.disks(), one.configs()
+    requorum("recover", "-i", one.inventory, *one.yes, code=0)
+    requorum("rollback", requorum.run_name(), *one.yes, code=0)
+    assert (one.disks(), one.configs()) == (before, configs)
