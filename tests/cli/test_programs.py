@@ -85,8 +85,8 @@ def test_programs_that_hang(requorum: Requorum, one: Cluster, tmp_path: Path) ->
     planning = requorum.start("plan", "-i", one.inventory, "--etcd-dir", dumb)
     fencing = requorum.start("recover", "-i", one.inventory, "--etcd-dir", slow, *one.yes)
     ended = requorum.end(planning, code=1, seconds=30)
-    assert "did not end within 20 s" in ended.err
-    assert "did not end within 20 s" in requorum.end(fencing, code=7, seconds=30).err
+    assert "did not end within 10 s" in ended.err
+    assert "did not end within 10 s" in requorum.end(fencing, code=7, seconds=30).err
     assert one.disks() == before
     requorum("rollback", requorum.run_name(), *one.yes, code=0)
     assert one.configs() == configs

@@ -100,7 +100,7 @@ def test_taken(member: PlanMember) -> None:
     lock.take(member, "r1", 1)
     assert (on_disk(member)["run"], on_disk(member)["epoch"], on_disk(member)["pid"]) == ("r1", 1, os.getpid())
     lock.check(member, "r1")
-    assert sorted(one.name for one in Path(member.place.work).iterdir()) == ["lock.json", "r1"]
+    assert sorted(one.name for one in Path(member.place.work).iterdir()) == ["lock.json"]
 
 
 def test_taken_twice_by_the_same_process(member: PlanMember) -> None:

@@ -81,7 +81,7 @@ class TestOrder:
         found = kinds(start_as_is())
         assert found == [
             *("lock", "fence", "look again", "copy aside", "preflight", "the operator's word"),
-            *("configure", "start", "prove", "unlock"),
+            *("configure", "start", "wait for a leader", "prove", "unlock"),
         ]
 
     def test_one_member_is_not_shipped_to(self) -> None:

@@ -1,5 +1,6 @@
 """``requorum rebuild``: copied data dirs in, a proper snapshot out."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -44,8 +45,9 @@ def rebuild(
         raise UsageError(f"{target} exists already", hint="requorum overwrites nothing: choose another name")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no folder")
+    real = Path(os.path.realpath(target))
     for folder in (*dirs, *wal_dirs):
-        if folder.resolve() in (target.resolve(), *target.resolve().parents):
+        if Path(os.path.realpath(folder)) in real.parents:
             raise UsageError(f"{target} lies inside {folder}, which is only read", hint="write it somewhere else")
     tools = options.find_tools(etcd_dir, None)
     survey = survey_cmd.look(dirs, None, snapshots, None, wal_dirs, in_full=True, found=tools)

@@ -2,16 +2,19 @@
 
 import sys
 from functools import partial
+from pathlib import Path
 
 import anyio
 import click
 
 from requorum.cli import options, render
 from requorum.cli.progress import Shown
+from requorum.deployments import process
 from requorum.errors import Refused, RequorumError, UsageError
 from requorum.etcdfiles import datadir, mvcc
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import tools
+from requorum.plan.values import work_of
 from requorum.run import execute
 from requorum.run import journal as journals
 from requorum.run.context import Context
@@ -33,6 +36,7 @@ def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: 
     if journal.state == journals.ROLLED_BACK:
         raise UsageError(f"run {run} was rolled back already")
     plan = journal.plan
+    _gate_lost_journal(journal)
     found = tools.find([plan.tools])
     since = writes_since(journal, found) if journal.state != journals.ROLLING_BACK else 0
     if yes:
@@ -62,6 +66,20 @@ def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: 
         render.data({"schema": "requorum/Rollback/v1", "run": run, "undone": undone, "set_aside_writes": since}, output)
         return
     render.console().print(f"run {run} is rolled back; everything is as it was, and etcd may be started again")
+
+
+def _gate_lost_journal(journal: Journal) -> None:
+    """A journal that says nothing, although the disks show that the run did something, is not believed."""
+    run = journal.plan.run
+    if journal.begun:
+        return
+    for member in journal.plan.members:
+        work = Path(work_of(member, run))
+        if process.fenced_by(member.deployment) == run or (work / "old").exists() or (work / "copy").exists():
+            raise UsageError(
+                f"the journal of run {run} is lost, here and on {member.name}: what it did cannot be told",
+                hint=f"the old data of {member.name} is in {work}; put it back by hand",
+            )
 
 
 def writes_since(journal: Journal, found: tools.Tools) -> int:

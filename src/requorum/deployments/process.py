@@ -238,6 +238,16 @@ def _signal(pid: int, number: signal.Signals) -> None:
         raise RequorumError(f"etcd (pid {pid}) cannot be stopped: {err.strerror}", hint="run as its user") from err
 
 
+def last_words(deployment: ProcessDeployment) -> str:
+    """The last thing that etcd wrote to its log."""
+    try:
+        raw = files.read_file(deployment.log_file)[-65536:]
+    except OSError as err:
+        return f"its log {deployment.log} cannot be read: {err.strerror}"
+    lines = [line for line in raw.decode(errors="replace").splitlines() if '"level":"fatal"' in line or "panic" in line]
+    return f"{lines[-1][:400] if lines else programs.last_line(raw.decode(errors='replace'))} ({deployment.log})"
+
+
 def start(deployment: ProcessDeployment, etcd: Path) -> int:
     """Start etcd, detached from this process, its output appended to its log file. Returns its pid."""
     with deployment.log_file.open("ab") as log:

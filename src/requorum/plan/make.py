@@ -10,6 +10,8 @@ from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Unkno
 from requorum.verdict import values
 from requorum.verdict.values import Source, Verdict
 
+_INSIDE = "what lies in a data dir is set aside by rename: move the mount or the WAL dir out of there, then plan again"
+
 
 def make_plan(
     survey: Survey,
@@ -52,7 +54,7 @@ def _gate_configured(survey: Survey) -> None:
         if isinstance(member.deployment, Unknown):
             raise Refused(f"{member.name}: {member.deployment.unknown}", hint="describe it in an inventory")
         if isinstance(member.place, Unknown):
-            raise Refused(f"{member.name}: {member.place.unknown}", hint="move it out of there, then plan again")
+            raise Refused(f"{member.name}: {member.place.unknown}", hint=_INSIDE)
 
 
 def _gate_unsurveyed(verdict: Verdict, powered_off: Sequence[str]) -> None:

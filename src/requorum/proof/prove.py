@@ -6,7 +6,7 @@ A difference in hash at one revision is never asked about again in the hope that
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from requorum.hosts.tools import Tools
 
 HEALTH_SECONDS = 180.0
 SETTLE_SECONDS = 30.0
+GRACE_SECONDS = 1.0
 CALL_SECONDS = 10.0
 
 
@@ -53,10 +54,14 @@ class Proof:
     warnings: tuple[str, ...]
 
 
-def prove(members: Sequence[MemberConfig], least_revision: int, found: Tools) -> Proof:
+Dead = Callable[[MemberConfig], str]
+"""Says why a member cannot become healthy any more; empty while it may."""
+
+
+def prove(members: Sequence[MemberConfig], least_revision: int, found: Tools, dead: Dead) -> Proof:
     """Wait until every member is healthy, then compare them; raises RequorumError with the first thing that is wrong."""
     with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
-        list(pool.map(lambda one: wait_healthy(one, found), members))
+        list(pool.map(lambda one: wait_healthy(one, found, dead), members))
     statuses = _settled(members, found)
     rows = tuple(_row(member, status) for member, status in zip(members, statuses, strict=True))
     clusters = {str(status["header"]["cluster_id"]) for status in statuses}
@@ -93,9 +98,10 @@ def _ask(member: MemberConfig, words: Sequence[str], found: Tools) -> Any:
         raise RequorumError(f"{member.name} does not answer: {err}") from err
 
 
-def wait_healthy(member: MemberConfig, found: Tools) -> None:
-    """Wait until a member commits a proposal."""
-    deadline = time.monotonic() + HEALTH_SECONDS
+def wait_healthy(member: MemberConfig, found: Tools, dead: Dead) -> None:
+    """Wait until a member commits a proposal; not for one whose process has ended."""
+    began = time.monotonic()
+    deadline = began + HEALTH_SECONDS
     while True:
         try:
             if not _listens(member.endpoint):  # etcdctl would wait a second before its second try
@@ -106,6 +112,8 @@ def wait_healthy(member: MemberConfig, found: Tools) -> None:
             said = str(answer)
         except programs.ProgramError as err:
             said = programs.last_line(err.detail) or str(err)
+        if time.monotonic() > began + GRACE_SECONDS and (why := dead(member)):
+            raise RequorumError(f"{member.name} does not run: {why}", hint="look at its log, then resume")
         if time.monotonic() > deadline:
             raise RequorumError(
                 f"{member.name} ({member.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",

@@ -1,6 +1,7 @@
 """A throwaway etcd cluster on loopback: config files, an inventory, real processes, and their end."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 from requorum.rehearsal.gateway import Gateway, NoAnswer
 
 START_SECONDS = 60.0
+PORTS = (10_000, 32_000)
+"""Below the range out of which outgoing connections get theirs: a member must find its port free when it comes back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +38,14 @@ class Member:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Loopback ports that nobody listens on now, and that the kernel gives to no outgoing connection."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(*PORTS)
+        with socket.socket() as one:
+            if port not in found and one.connect_ex(("127.0.0.1", port)) != 0:
+                found.append(port)
+    return found
 
 
 def lay_out(root: Path, members: int, etcd_dir: Path, name: str) -> list[Member]:

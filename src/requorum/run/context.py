@@ -4,12 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from requorum.deployments import process
+from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 from requorum.hosts import files, processes
 from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan, PlanMember, wal_work_of, work_of
 from requorum.run.journal import Journal
+from requorum.verdict.values import Source
 
 KEPT = ("lost+found", ".requorum")
 """What stays in a dir that is a mount root when all else is set aside."""
@@ -35,6 +39,29 @@ class Context:
     def plan(self) -> Plan:
         """The plan that is carried out."""
         return self.journal.plan
+
+    @property
+    def source(self) -> Source:
+        """The source, as it was when the fenced disks were read again: its log may have grown since the plan."""
+        seen = self.journal.result("look again", "")
+        if isinstance(seen, dict) and seen.get("source"):
+            return msgspec.convert(seen["source"], Source)
+        if self.plan.source is None:
+            raise RequorumError("this plan has no source")
+        return self.plan.source
+
+    @property
+    def least_revision(self) -> int:
+        """Where the cluster must stand at the end."""
+        seen = self.journal.result("look again", "")
+        return int(seen["least_revision"]) if isinstance(seen, dict) else self.plan.least_revision
+
+    def dead(self, config: MemberConfig) -> str:
+        """Why a member that was started does not run any more; empty while it does."""
+        member = self.plan.member(config.name)
+        if processes.holders_of(folders_of(member)):
+            return ""
+        return process.last_words(member.deployment)
 
     def work(self, member: PlanMember) -> Path:
         """This run's folder on the file system of a member's data dir."""

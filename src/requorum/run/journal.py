@@ -164,6 +164,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         raw = files.read_file(path)
     except OSError as err:
         raise _unreadable(path, err.strerror or str(err)) from err
+    if not raw.strip(b"\0"):
+        return []  # a power cut can leave a file of the right size without its content
     whole = raw[: raw.rfind(b"\n") + 1]
     out = []
     for number, text in enumerate(whole.splitlines(), 1):

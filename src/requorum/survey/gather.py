@@ -77,7 +77,7 @@ async def survey_dirs(
 
 def _names(dirs: Sequence[Path]) -> list[str]:
     """A short name for each folder: the part of its path in which it differs from the others."""
-    parts = [path.resolve().parts for path in dirs]
+    parts = [Path(os.path.realpath(path)).parts for path in dirs]
     for at in range(1, max((len(one) for one in parts), default=1) + 1):
         names = [one[-at] if at <= len(one) else str(at) for one in parts]
         if len(set(names)) == len(names):

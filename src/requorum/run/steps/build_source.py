@@ -16,8 +16,7 @@ ROOM = 3
 
 def do(context: Context, member: PlanMember) -> Any:
     """Replay, open, save, read in full, compare with the prediction."""
-    source = context.plan.source
-    assert source is not None
+    source = context.source
     work = context.work(member)
     if source.member:
         still_fenced(member, context.plan.run)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio.from_thread
+import msgspec
 
 from requorum.errors import Refused
 from requorum.hosts.tools import Tools
@@ -13,7 +14,7 @@ from requorum.run.context import Context
 from requorum.survey import gather
 from requorum.survey.evidence import Survey
 from requorum.verdict.decide import decide
-from requorum.verdict.values import Source, Verdict
+from requorum.verdict.values import Verdict
 
 
 def do(context: Context, _: PlanMember | None) -> Any:
@@ -27,7 +28,17 @@ def do(context: Context, _: PlanMember | None) -> Any:
             changed=f"etcd is fenced on {', '.join(one.name for one in plan.members)}; nothing else was changed",
             hint=f"requorum rollback {plan.run} lifts the fences; then plan again",
         )
-    return {"verdict": verdict.kind, "summary": verdict.summary}
+    source = next((one for one in verdict.sources if plan.source and one.id == plan.source.id), None)
+    if source is None:
+        least = verdict.start.revision if verdict.start else plan.least_revision
+    else:
+        least = source.revision + plan.bump if source.revision_exact else plan.bump
+    return {
+        "verdict": verdict.kind,
+        "summary": verdict.summary,
+        "source": msgspec.to_builtins(source),
+        "least_revision": least,
+    }
 
 
 async def survey_again(plan: Plan, found: Tools) -> Survey:
@@ -48,18 +59,14 @@ def what_changed(plan: Plan, verdict: Verdict) -> str:
         if verdict.start is None:
             return f"the verdict is now {verdict.kind!r}: {verdict.summary}"
         starting = {one.name for one in plan.started}
-        if set(verdict.start.members) != starting:
+        if set(verdict.start.members) != starting or verdict.start.first != plan.first:
             return f"the members to start are now {', '.join(verdict.start.members)}"
         return ""
     now = next((one for one in verdict.sources if one.id == plan.source.id), None)
     if now is None:
         return f"the source {plan.source.id} cannot be used any more"
-    if _facts(now) != _facts(plan.source):
-        return f"the source {now.id} now goes to entry {now.to_index} and revision {now.revision}"
+    if now.db != plan.source.db or now.to_index < plan.source.to_index:
+        return f"the source {now.id} now goes to entry {now.to_index} only"
     if now.loss.at_most > plan.source.loss.at_most or now.loss.known != plan.source.loss.known:
         return f"the source {now.id} would now lose {now.loss.at_most} writes"
     return ""
-
-
-def _facts(source: Source) -> tuple[int, int, int, str]:
-    return source.from_index, source.to_index, source.revision, source.db

@@ -11,6 +11,6 @@ from requorum.run.context import Context
 
 def do(context: Context, _: PlanMember | None) -> Any:
     """Raises RequorumError with the first thing that is not as promised."""
-    plan = context.plan
-    proof = prove.prove([one.config for one in plan.started], plan.least_revision, context.tools)
+    started = [one.config for one in context.plan.started]
+    proof = prove.prove(started, context.least_revision, context.tools, context.dead)
     return msgspec.to_builtins(proof)

@@ -12,5 +12,5 @@ def do(context: Context, _: PlanMember | None) -> Any:
     plan = context.plan
     for member in plan.started:
         if member.name in plan.first:
-            prove.wait_healthy(member.config, context.tools)
+            prove.wait_healthy(member.config, context.tools, context.dead)
     return {"healthy": list(plan.first)}

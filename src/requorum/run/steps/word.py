@@ -23,11 +23,11 @@ def text(context: Context) -> str:
     """What will happen now, and what will be lost."""
     plan = context.plan
     names = ", ".join(one.name for one in plan.started)
-    if plan.source is None:
+    if plan.kind == "start as is":
         return f"Everything is checked. Start {names} on their own disks (copies are kept): no write is lost."
     built = context.journal.result("build source", plan.source_on) or {}
     return (
-        f"Everything is checked: {plan.source.id} came to revision {built.get('revision')} in a real etcd; its db was "
-        f"last written {plan.source.modified}.\n"
-        f"Now the data of {names} is set aside (kept until cleanup) and replaced: {loss_text(plan.source.loss)}."
+        f"Everything is checked: {context.source.id} came to revision {built.get('revision')} in a real etcd; its db was "
+        f"last written {context.source.modified}.\n"
+        f"Now the data of {names} is set aside (kept until cleanup) and replaced: {loss_text(context.source.loss)}."
     )
