@@ -110,7 +110,7 @@ def test_a_wal_dir_inside_the_data_dir(requorum: Requorum, one: Cluster) -> None
     before = one.disks(), one.configs()
     ended = requorum("recover", "-i", one.inventory, *one.yes, code=4)
     assert "lies inside the data dir" in ended.err
-    assert "wal" in ended.hint, "the hint speaks of something else"
+    assert "WAL dir" in ended.hint, "the hint speaks of something else"
     assert before == (one.disks(), one.configs())
     assert not (requorum.state / "runs").exists()
 

@@ -102,7 +102,8 @@ def _gate_name(plan: Plan, yes: bool, confirm: str) -> None:
 
 def _gate_world(plan: Plan, found: tools.Tools) -> None:
     """A plan that was saved goes on only if the disks still say what it was made from."""
-    why = look_again.what_changed(plan, decide(anyio.run(look_again.survey_again, plan, found)))
+    verdict = decide(anyio.run(look_again.survey_again, plan, found))
+    why = look_again.what_changed(plan, verdict, to_the_letter=True)
     if why:
         raise Refused(
             f"the world has become another since this plan was made: {why}",

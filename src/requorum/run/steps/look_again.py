@@ -49,8 +49,12 @@ async def survey_again(plan: Plan, found: Tools) -> Survey:
     return await gather.survey_hosts(inventory, found, in_full=True, snapshots=[Path(one) for one in plan.snapshots])
 
 
-def what_changed(plan: Plan, verdict: Verdict) -> str:
-    """Why a plan does not fit a verdict; empty when it does."""
+def what_changed(plan: Plan, verdict: Verdict, *, to_the_letter: bool = False) -> str:
+    """Why a plan does not fit a verdict; empty when it does.
+
+    A log may have grown between a plan and its fence (an etcd that crashes and restarts does that): such a source is
+    taken as it is now. A plan that was saved for later must fit ``to_the_letter``.
+    """
     if verdict.refusal:
         return verdict.refusal
     if verdict.cluster_id != plan.cluster_id:
@@ -67,6 +71,8 @@ def what_changed(plan: Plan, verdict: Verdict) -> str:
         return f"the source {plan.source.id} cannot be used any more"
     if now.db != plan.source.db or now.to_index < plan.source.to_index:
         return f"the source {now.id} now goes to entry {now.to_index} only"
+    if to_the_letter and (now.to_index, now.revision) != (plan.source.to_index, plan.source.revision):
+        return f"the source {now.id} now goes to entry {now.to_index} and revision {now.revision}"
     if now.loss.at_most > plan.source.loss.at_most or now.loss.known != plan.source.loss.known:
         return f"the source {now.id} would now lose {now.loss.at_most} writes"
     return ""
