@@ -192,6 +192,7 @@ def lift(deployment: ProcessDeployment, run: str, changes: dict[str, str]) -> No
 def put_back(deployment: ProcessDeployment, run: str) -> None:
     """Put the member's own config file back exactly as it was, by rename."""
     aside = set_aside_path(deployment, run)
+    files.remove_made(files.part_of(deployment.config_file))
     if not os.path.lexists(aside):
         return
     with contextlib.suppress(FileNotFoundError):

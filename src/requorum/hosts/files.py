@@ -54,9 +54,14 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+def part_of(path: Path) -> Path:
+    """Where a file is written before it takes its name; left behind only by a process that was killed."""
+    return path.with_name(f".{path.name}.part")
+
+
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
+    part = part_of(path)
     fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with open(fd, "wb") as file:
         os.fchmod(fd, mode)
