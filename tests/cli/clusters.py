@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from requorum.etcdfiles import datadir, mvcc, wal
+from requorum.etcdfiles import datadir, mvcc, wal, walscan
 from requorum.rehearsal import cluster, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.gateway import Gateway
@@ -202,7 +202,7 @@ def cut_log_below_db(member: Member) -> None:
     (at,) = (
         record
         for record in wal.records_of(layout.wal_dir)
-        if record.type == wal.ENTRY and wal.entry_index(record.data) == index
+        if record.type == walscan.ENTRY and wal.entry_index(record.data) == index
     )
     with Path(at.path).open("r+b") as file:
         size = file.seek(0, 2)
@@ -216,7 +216,8 @@ def spoil_log(member: Member) -> None:
     (at,) = (
         record
         for record in wal.records_of(layout.wal_dir)
-        if record.type == wal.ENTRY and wal.entry_index(record.data) == mvcc.read_facts(layout.db).consistent_index - 5
+        if record.type == walscan.ENTRY
+        and wal.entry_index(record.data) == mvcc.read_facts(layout.db).consistent_index - 5
     )
     with Path(at.path).open("r+b") as file:
         file.seek(at.end - len(at.data) // 2 - 8)

@@ -27,6 +27,7 @@ from requorum.etcdfiles import (
     snapfile,
     verify,
     wal,
+    walscan,
 )
 from requorum.etcdfiles.bbolt import BadPage, Bolt
 from requorum.etcdfiles.faults import EtcdFileError
@@ -356,7 +357,7 @@ def test_any_requests_simulated(bodies: list[bytes]) -> None:
 def framed(records: list[tuple[int, bytes]]) -> bytes:
     """A WAL segment of these records, every checksum right."""
     out, crc = b"", 0
-    for kind, data in [(wal.CRC, b""), *records]:
+    for kind, data in [(walscan.CRC, b""), *records]:
         crc = checksum.crc32c(data, crc)
         body = protowire.int_field(1, kind) + protowire.int_field(2, crc)
         body += protowire.bytes_field(3, data) if data else b""
@@ -476,14 +477,14 @@ def test_overflow_that_no_file_holds(place: Path) -> None:
 @pytest.mark.parametrize("index", [1 << 40, 1 << 62, (1 << 64) - 1])
 def test_a_log_with_a_huge_gap(place: Path, index: int) -> None:
     """One sound record with an absurd index does not make the reader count up to it."""
-    entries = [(wal.ENTRY, messages.encode_entry(Entry(0, 1, at, b"x"))) for at in (1, 2, index)]
+    entries = [(walscan.ENTRY, messages.encode_entry(Entry(0, 1, at, b"x"))) for at in (1, 2, index)]
     read_wal(place, framed(entries))
 
 
 @pytest.mark.timeout(5)
 def test_a_log_that_replaces_itself_over_and_over(place: Path) -> None:
     """Ten thousand new leaders, each beginning at the same place, are read in good time."""
-    one = [(wal.ENTRY, messages.encode_entry(Entry(0, term, at, b""))) for term in range(1, 5001) for at in (1, 2)]
+    one = [(walscan.ENTRY, messages.encode_entry(Entry(0, term, at, b""))) for term in range(1, 5001) for at in (1, 2)]
     read_wal(place, framed(one))
 
 
@@ -492,7 +493,7 @@ def test_a_log_of_many_false_beginnings(place: Path) -> None:
     """A megabyte of bytes that look like the head of a long record is passed over in good time."""
     false = struct.pack("<Q", 1 << 19) + b"\x08\x02\x10\x01\x1a\x80\x80\x20"
     read_wal(
-        place, framed([(wal.ENTRY, messages.encode_entry(Entry(0, 1, 1, b"x")))]) + b"\xff" * 8 + false * (1 << 16)
+        place, framed([(walscan.ENTRY, messages.encode_entry(Entry(0, 1, 1, b"x")))]) + b"\xff" * 8 + false * (1 << 16)
     )
 
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from requorum.etcdfiles import checksum, messages, protowire, wal, walwrite
+from requorum.etcdfiles import checksum, messages, protowire, wal, walscan, walwrite
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
-from requorum.etcdfiles.wal import CRC, ENTRY, METADATA, SNAPSHOT, STATE, Log
+from requorum.etcdfiles.wal import Log
+from requorum.etcdfiles.walscan import CRC, ENTRY, METADATA, SNAPSHOT, STATE
 
 TAIL = bytes(8192)
 """The beginning of what etcd preallocates behind the last record."""
@@ -168,7 +169,7 @@ def test_an_undamaged_wal_is_read_whole(real: Real, tmp_path: Path) -> None:
     log = read(tmp_path / "wal", real.raw)
     assert_all_but(log, real, [])
     assert log.damage == ()
-    assert log.end == wal.CLEAN
+    assert log.end == walscan.CLEAN
     assert log.last == (max(one.term for one in real.entries.values()), len(real.entries))
     last_state = [one.data for one in real.frames if one.kind == STATE][-1]
     assert log.hard_state == messages.decode_hard_state(last_state)
@@ -310,7 +311,7 @@ def test_a_zeroed_page_costs_what_it_held(real: Real, tmp_path: Path) -> None:
     assert set(real.entries) - set(lost) <= set(log.entries)
     assert all(one == real.entries[index] for index, one in log.entries.items())
     assert log.damage
-    assert log.end == wal.CLEAN
+    assert log.end == walscan.CLEAN
 
 
 @pytest.mark.parametrize("bit", [0, 1, 2, 7])
@@ -343,7 +344,7 @@ def test_a_half_written_last_record_is_torn(tmp_path: Path) -> None:
     sector = (len(raw) - 1500) // 512 * 512
     for damaged in (overwrite(raw, sector, bytes(512)), raw[:sector] + bytes(len(raw) - sector)):
         log = read(tmp_path / "wal", damaged + TAIL)
-        assert log.end == wal.TORN
+        assert log.end == walscan.TORN
         assert log.last == (1, 5)
         assert [one.kind for one in log.damage] == ["torn"]
         assert indexes(log) == [1, 2, 3, 4, 5]
@@ -354,7 +355,7 @@ def test_a_zeroed_sector_with_records_behind_it_is_no_torn_end(tmp_path: Path) -
     raw, _ = chain([metadata(), entry(1), entry(2, data=b"y" * 3000), entry(3), entry(4)])
     hit = frames_of(raw + TAIL)[3]
     log = read(tmp_path / "wal", overwrite(raw, (hit.offset // 512 + 2) * 512, bytes(512)) + TAIL)
-    assert log.end == wal.CLEAN
+    assert log.end == walscan.CLEAN
     assert indexes(log) == [1, 3, 4]
     assert log.unreadable == (2,)
     assert [(one.kind, one.index) for one in log.damage] == [("checksum", 2)]
@@ -371,7 +372,7 @@ def test_a_file_cut_within_its_last_record_is_cut(tmp_path: Path, earlier: bool)
     wrong = []
     for size in range(last.offset + 1, last.end):
         log = read(tmp_path / "wal", raw[:size])
-        if log.end != wal.CUT or indexes(log)[: 3 if earlier else 4] != ([1, 3, 4] if earlier else [1, 2, 3, 4]):
+        if log.end != walscan.CUT or indexes(log)[: 3 if earlier else 4] != ([1, 3, 4] if earlier else [1, 2, 3, 4]):
             wrong.append((size - last.offset, log.end, indexes(log)))
     assert wrong == []
 
@@ -380,7 +381,7 @@ def test_a_file_cut_between_records_ends_cleanly(tmp_path: Path) -> None:
     """Nothing on the disk tells that more was there."""
     raw, _ = chain([metadata(), *(entry(n) for n in range(1, 6))])
     log = read(tmp_path / "wal", raw[: frames_of(raw + TAIL)[-1].offset])
-    assert log.end == wal.CLEAN
+    assert log.end == walscan.CLEAN
     assert log.damage == ()
     assert log.last == (1, 4)
 
@@ -445,7 +446,7 @@ def test_an_empty_segment_is_named(real: Real, tmp_path: Path, which: int) -> No
     assert [one for one in log.entries if one in held[which]] == []
     assert sorted(log.entries) == sorted(set(real.entries) - set(held[which]))
     assert "empty" in {one.kind for one in log.damage}
-    assert (log.end == wal.BROKEN) == (which == 2)
+    assert (log.end == walscan.BROKEN) == (which == 2)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -466,7 +467,7 @@ def test_a_cut_middle_segment_is_named(real: Real, tmp_path: Path) -> None:
     log = read(tmp_path / "wal", segments[0], segments[1][: last.end - 20], segments[2], first=first)
     assert_all_but(log, real, held[1][-1:])
     assert log.damage
-    assert log.end == wal.CLEAN
+    assert log.end == walscan.CLEAN
 
 
 def test_the_last_stored_checksum_of_a_segment_is_proven_by_the_next(tmp_path: Path) -> None:
@@ -565,7 +566,7 @@ def test_a_written_wal_is_read_back(real: Real, tmp_path: Path) -> None:
     assert (after.member_id, after.cluster_id) == (before.member_id, before.cluster_id)
     assert after.hard_state == HardState(before.hard_state.term, before.hard_state.vote, before.last[1])
     assert after.marks == (mark,)
-    assert (after.damage, after.end) == ((), wal.CLEAN)
+    assert (after.damage, after.end) == ((), walscan.CLEAN)
     assert Path(path).stat().st_mode & 0o777 == 0o600
     assert [one.kind for one in frames_of(Path(path).read_bytes())][:3] == [CRC, METADATA, SNAPSHOT]
 

@@ -7,7 +7,7 @@ from typing import BinaryIO, Iterable
 from requorum.etcdfiles import messages, protowire
 from requorum.etcdfiles.checksum import crc32c
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
-from requorum.etcdfiles.wal import CRC, ENTRY, METADATA, SNAPSHOT, STATE
+from requorum.etcdfiles.walscan import CRC, ENTRY, METADATA, SNAPSHOT, STATE
 
 
 class _Writer:

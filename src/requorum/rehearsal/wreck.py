@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from requorum.etcdfiles import datadir, mvcc, wal
+from requorum.etcdfiles import datadir, mvcc, wal, walscan
 from requorum.rehearsal.cluster import Member
 
 
@@ -31,7 +31,7 @@ def flip_entry(member: Member, index: int, rng: Random) -> bool:
     """Flip one bit in the data of a log entry; says whether exactly that entry cannot be read any more."""
     layout = datadir.layout_of(str(member.data_dir))
     for record in wal.records_of(layout.wal_dir):
-        if record.type != wal.ENTRY or wal.entry_index(record.data) != index:
+        if record.type != walscan.ENTRY or wal.entry_index(record.data) != index:
             continue
         at = record.end - len(record.data) // 2 - 8 - rng.randrange(min(8, max(len(record.data) // 4, 1)))
         with Path(record.path).open("r+b") as file:
