@@ -12,7 +12,7 @@ from requorum.errors import RequorumError
 from requorum.etcdfiles import datadir, snapfile, wal
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.wal import Log
-from requorum.survey import disks
+from requorum.survey import disks, logs
 from requorum.survey.evidence import Checked, DbEvidence, Fault, LogEvidence, Tail, Unknown
 
 SHOWN = 10
@@ -108,7 +108,7 @@ def _log(log: Log) -> dict[str, Any]:
             "end": log.end,
             "unreadable": list(log.unreadable),
         },
-        "damage": [disks.fault(one) for one in log.damage],
+        "damage": [logs.fault(one) for one in log.damage],
     }
 
 

@@ -64,15 +64,7 @@ def rebuild(
     folder = Path(tempfile.mkdtemp(prefix=".requorum-", dir=target.parent))
     try:
         built = bench.build(
-            bench.Recipe(
-                db=source.db,
-                wal_dir=source.wal_dir,
-                from_index=source.from_index,
-                to_index=source.to_index,
-                revision=source.revision,
-                exact=source.revision_exact,
-                saved_snapshot=source.saved_snapshot,
-            ),
+            bench.recipe_of(source),
             target,
             folder / "bench",
             tools,

@@ -6,11 +6,13 @@ from typing import Any
 
 import anyio
 import click
+import msgspec
 
 from requorum.cli import options, render
 from requorum.errors import UsageError
+from requorum.hosts import files
 from requorum.hosts.tools import Tools
-from requorum.survey import gather
+from requorum.survey import codec, gather
 from requorum.survey.evidence import Survey
 from requorum.verdict.decide import decide
 
@@ -23,6 +25,7 @@ from requorum.verdict.decide import decide
 @click.option(
     "--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR."
 )
+@click.option("--from", "saved", type=click.Path(path_type=Path), help="Judge a survey that was saved with -o json.")
 @click.option("--verify", is_flag=True, help="Read every file in full: hashes, records, checksums.")
 @options.output
 def survey(
@@ -31,6 +34,7 @@ def survey(
     snapshots: tuple[Path, ...],
     etcd_dir: Path | None,
     wal_dirs: tuple[Path, ...],
+    saved: Path | None,
     verify: bool,
     output: str,
 ) -> None:
@@ -38,13 +42,26 @@ def survey(
 
     Give data dirs (DIR...), as copied from the hosts, or an inventory. Reads only; takes no lock.
     """
-    found = look(dirs, inventory_path, snapshots, etcd_dir, wal_dirs, in_full=verify)
+    found = load(saved) if saved else look(dirs, inventory_path, snapshots, etcd_dir, wal_dirs, in_full=verify)
     verdict = decide(found)
     if output in ("json", "yaml"):
         answer: dict[str, Any] = {"schema": "requorum/SurveyAndVerdict/v1", "survey": found, "verdict": verdict}
         render.data(answer, output)
         return
     render.survey_and_verdict(found, verdict, wide=output == "wide")
+
+
+def load(path: Path) -> Survey:
+    """A survey out of a file, perhaps of another machine."""
+    try:
+        answer = msgspec.json.decode(files.read_file(path))
+    except OSError as err:
+        raise UsageError(f"{path}: {err.strerror}") from err
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
+        raise UsageError(f"{path}: not a survey: {err}") from err
+    if isinstance(answer, dict) and "survey" in answer:
+        answer = answer["survey"]
+    return codec.decode(msgspec.json.encode(answer), Survey)
 
 
 def look(

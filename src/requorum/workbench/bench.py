@@ -25,6 +25,7 @@ from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
 from requorum.hosts import files, programs, tools
 from requorum.hosts.tools import Tools
+from requorum.verdict.values import Source
 
 START_SECONDS = 120.0
 RESTORE_SECONDS = 1800.0
@@ -60,6 +61,19 @@ class Built:
     hash: str
     size: int
     total_keys: int
+
+
+def recipe_of(source: Source) -> Recipe:
+    """What it takes to build a source."""
+    return Recipe(
+        db=source.db,
+        wal_dir=source.wal_dir,
+        from_index=source.from_index,
+        to_index=source.to_index,
+        revision=source.revision,
+        exact=source.revision_exact,
+        saved_snapshot=source.saved_snapshot,
+    )
 
 
 def build(recipe: Recipe, target: Path, bench: Path, found: Tools) -> Built:

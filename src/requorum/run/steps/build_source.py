@@ -27,14 +27,5 @@ def do(context: Context, member: PlanMember) -> Any:
             f"{member.name}: no room for the workbench: {need} bytes needed, {free} free in {work}",
             hint="make room there, then resume",
         )
-    recipe = bench.Recipe(
-        db=source.db,
-        wal_dir=source.wal_dir,
-        from_index=source.from_index,
-        to_index=source.to_index,
-        revision=source.revision,
-        exact=source.revision_exact,
-        saved_snapshot=source.saved_snapshot,
-    )
-    built = bench.build(recipe, work / "source.db", work / "bench", context.tools)
+    built = bench.build(bench.recipe_of(source), work / "source.db", work / "bench", context.tools)
     return msgspec.to_builtins(built)
