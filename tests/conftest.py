@@ -9,10 +9,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from requorum.rehearsal import cluster
 from requorum.rehearsal.gateway import Gateway
 from requorum.rehearsal.load import Load
+
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")  # what lands is judged on the same examples; new ones are drawn on developers' machines
 
 ACKNOWLEDGED_WRITES = 600
 PROGRAMS = ("etcd", "etcdctl", "etcdutl")
