@@ -85,7 +85,8 @@ def _gate_lost_journal(journal: Journal) -> None:
 def writes_since(journal: Journal, found: tools.Tools) -> int:
     """How many revisions were made since the proof (or, without one, beyond what was promised)."""
     plan = journal.plan
-    if not any(step.id in journal.begun for phase in plan.phases for step in phase.steps if step.kind == "start"):
+    lifted = ("configure", "start")  # a supervisor may start etcd as soon as its fence is lifted
+    if not any(step.id in journal.begun for phase in plan.phases for step in phase.steps if step.kind in lifted):
         return 0
     proof = journal.result("prove", "")
     base = int(proof["revision"]) if isinstance(proof, dict) else plan.least_revision

@@ -12,7 +12,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -249,9 +249,18 @@ def last_words(deployment: ProcessDeployment) -> str:
     return f"{lines[-1][:400] if lines else programs.last_line(raw.decode(errors='replace'))} ({deployment.log})"
 
 
+@contextlib.contextmanager
+def _as_failure() -> Iterator[None]:
+    """A start that goes wrong stops the run at its barrier; it is no bug."""
+    try:
+        yield
+    except (subprocess.SubprocessError, ValueError) as err:
+        raise RequorumError(f"etcd could not be started: {err}") from err
+
+
 def start(deployment: ProcessDeployment, etcd: Path) -> int:
     """Start etcd, detached from this process, its output appended to its log file. Returns its pid."""
-    with deployment.log_file.open("ab") as log:
+    with deployment.log_file.open("ab") as log, _as_failure():
         # A child that outlives us must not be ours to reap: it is started through a shell that ends at once.
         done = subprocess.run(
             ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh", str(etcd), "--config-file", str(deployment.config_file)],
@@ -263,6 +272,5 @@ def start(deployment: ProcessDeployment, etcd: Path) -> int:
             start_new_session=True,
             check=True,
             timeout=10,
-            pass_fds=(),
         )
-    return int(done.stdout)
+        return int(done.stdout)

@@ -109,10 +109,6 @@ class Bolt:
             raise EtcdFileError(self.path, _why_no_meta(self.file_size, self.meta_faults))
         self.meta = max(self.metas, key=lambda meta: meta.txid)
 
-    def use_meta(self, meta: Meta) -> None:
-        """Read the tree of another transaction."""
-        self.meta = meta
-
     def read(self, offset: int, size: int) -> bytes:
         """``size`` bytes at ``offset``, or fewer at the end of the file."""
         try:

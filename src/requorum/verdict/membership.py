@@ -32,10 +32,6 @@ class Electorate:
         """Who votes now."""
         return self.voter_sets[-1].voters if self.voter_sets else ()
 
-    def is_voter(self, member: MemberEvidence) -> bool:
-        """Whether a member votes now; one without a log votes unless the dbs call it a learner."""
-        return not self.voter_sets or member_id(member) in self.voters
-
 
 def majority(count: int) -> int:
     """The least number of voters that is more than half."""
