@@ -4,6 +4,8 @@ A message says what happened and where; ``hint`` what to do about it; ``changed`
 anything could have been.
 """
 
+from __future__ import annotations
+
 from typing import ClassVar
 
 

@@ -123,7 +123,7 @@ def test_a_supervisor_on_the_last_member_of_three(requorum: Requorum, three: Clu
         )
         child = requorum.start("recover", "-i", three.inventory, *three.yes)
         assert child.wait(90) in (0, 3, 4, 7)
-        requorum.end(child, code=child.returncode)
+        ended = requorum.end(child, code=child.returncode)
         assert held in requorum.journal()
         code = child.returncode
         if code in (0, 3):
@@ -131,4 +131,4 @@ def test_a_supervisor_on_the_last_member_of_three(requorum: Requorum, three: Clu
     requorum("rollback", requorum.run_name(), *three.yes, code=0)
     assert three.configs() == configs
     assert "verdict: rebuild" in requorum("survey", "-i", three.inventory, code=0).out
-    assert code == 0
+    assert code == 0, ended.out

@@ -8,9 +8,9 @@ import pytest
 
 from requorum.etcdfiles import wal
 from requorum.etcdfiles.faults import EtcdFileError
+from requorum.hosts import net
 from requorum.rehearsal import wreck
 from requorum.rehearsal.cluster import Member
-from requorum.survey import gather
 
 from . import clusters
 from .clusters import Cluster
@@ -193,4 +193,4 @@ def _start_alone(three: Cluster, member: Member) -> None:
             [three.etcd_dir / "etcd", "--config-file", member.config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
         )
     three.running.append(child)
-    wait_until(lambda: gather.answers(member.peer_url), "it listens")
+    wait_until(lambda: net.answers(member.peer_url), "it listens")

@@ -10,6 +10,7 @@ import pytest
 
 from requorum.etcdfiles import mvcc
 from requorum.hosts import tools
+from requorum.hosts.connection import Here
 from requorum.survey import disks as reading
 from requorum.survey import gather
 from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail
@@ -30,7 +31,7 @@ def raise_index(data_dir: Path, by: int) -> None:
 
 def member(root: Path, name: str) -> MemberEvidence:
     """One member of the crashed cluster, read in full."""
-    return gather.survey_dir(root / name / "data", name, wal_dir=None, in_full=True)
+    return gather.read_dir(Here(), str(root / name / "data"), name, wal_dir="", in_full=True)
 
 
 def lagging(root: Path) -> str:

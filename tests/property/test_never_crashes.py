@@ -184,7 +184,7 @@ def read_db(path: Path, raw: bytes) -> None:
         with Bolt(str(path)) as bolt:
             mvcc.records_at(bolt, found.revision)
             for meta in bolt.metas:
-                bolt.use_meta(meta)
+                bolt.meta = meta
                 bolt.last(bolt.root_bucket())
     except (BadPage, WireError, EtcdFileError):
         pass

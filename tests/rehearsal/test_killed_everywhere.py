@@ -23,7 +23,8 @@ import pytest
 from requorum.deployments import process
 from requorum.etcdfiles import wal
 from requorum.hosts import tools
-from requorum.inventory.inventory import ProcessDeployment
+from requorum.hosts.connection import Here
+from requorum.inventory.values import ProcessDeployment
 from requorum.rehearsal import cluster, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.load import Load
@@ -176,7 +177,7 @@ class Stage:
                 found.append(f"what was set aside of {one.name} has changed")
             if (work / "lock.json").exists():
                 found.append(f"{one.name} is still locked")
-            if process.fenced_by(_deployment(one)):
+            if process.fenced_by(Here(), _deployment(one)):
                 found.append(f"{one.name} is still fenced")
             if (work / run / "bench").exists():
                 found.append("a workbench was left behind")

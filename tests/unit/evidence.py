@@ -22,6 +22,7 @@ from requorum.survey.evidence import (
     Survey,
     Tail,
     TermRun,
+    Tools,
     Unknown,
     VoterSet,
 )
@@ -30,6 +31,7 @@ CLUSTER = 0xC0FFEE00C0FFEE00
 GONE = Unknown(unknown="there is no such folder")
 IDLE = ProcessEvidence(pids=(), commands=(), ports=(), locked=False)
 THREE = (1, 2, 3)
+TOOLS = Tools(etcd="/opt/etcd", etcdctl="/opt/etcdctl", etcdutl="/opt/etcdutl", version="3.5.30")
 
 
 def url(number: int) -> str:
@@ -254,4 +256,4 @@ def survey(*members: MemberEvidence, snapshots: Sequence[SnapshotEvidence] = (),
 
 def snapshot(index: int, of: tuple[Peer, ...] = ()) -> SnapshotEvidence:
     """A saved snapshot."""
-    return SnapshotEvidence(path="/backup.db", host="here", db=db(index, of=of, saved=True, path="/backup.db"))
+    return SnapshotEvidence(path="/backup.db", host="", db=db(index, of=of, saved=True, path="/backup.db"))

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from requorum.errors import RequorumError
+from requorum.hosts.connection import Here
 from requorum.plan.values import PlanMember
 from requorum.run import lock
+from requorum.survey import codec
+
+HERE = Here()
 
 
 def said(action: Callable[[], None]) -> str:
@@ -25,10 +27,10 @@ def said(action: Callable[[], None]) -> str:
 
 
 if __name__ == "__main__":
-    member = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=PlanMember)
+    member = codec.decode(Path(sys.argv[1]).read_bytes(), PlanMember)
     run, how = sys.argv[2], sys.argv[3]
-    print(said(lambda: lock.take(member, run, 1, take_over=how == "take-over")), flush=True)
+    print(said(lambda: lock.take(HERE, member, run, 1, take_over=how == "take-over")), flush=True)
     if sys.argv[4:] == ["hold"]:
         for line in sys.stdin:
             action = {"check": lock.check, "release": lock.release}[line.strip()]
-            print(said(lambda action=action: action(member, run)), flush=True)  # type: ignore[misc]
+            print(said(lambda action=action: action(HERE, member, run)), flush=True)  # type: ignore[misc]

@@ -12,6 +12,8 @@ import anyio
 import pytest
 
 from requorum.errors import RequorumError, StoppedMidway, UsageError
+from requorum.hosts.address import HERE
+from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
 from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, Step
@@ -23,7 +25,7 @@ from requorum.verdict.decide import decide
 from .evidence import db, log, member, peers, place, survey, voters
 
 pytestmark = pytest.mark.timeout(60)
-NO_TOOLS = Tools(etcd=Path("/none"), etcdctl=Path("/none"), etcdutl=Path("/none"), version="3.5.30")
+NO_TOOLS = Tools(etcd="/none", etcdctl="/none", etcdutl="/none", version="3.5.30")
 
 
 @pytest.fixture(autouse=True)
@@ -176,7 +178,9 @@ class Watch:
 
 def go(made: Journal, watch: Watch) -> None:
     """Carry a run's plan out as far as it goes."""
-    anyio.run(partial(execute.execute, Context(journal=made, tools=NO_TOOLS, ask=lambda _: True), watch))
+    with Connections({"host1": HERE}) as connections:
+        context = Context(journal=made, connections=connections, programs=NO_TOOLS, ask=lambda _: True)
+        anyio.run(partial(execute.execute, context, watch))
 
 
 def only(plan: Plan, *kinds: str) -> Plan:

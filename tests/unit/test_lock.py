@@ -13,15 +13,17 @@ import msgspec
 import pytest
 
 from requorum.errors import Locked, RequorumError
+from requorum.hosts.connection import Here
 from requorum.plan.values import PlanMember
 from requorum.run import lock
 
-from .evidence import config, place
+from .evidence import TOOLS, config, place
 from .evidence import sound as surveyed
 
 pytestmark = pytest.mark.timeout(60)
 LOCKER = Path(__file__).with_name("locker.py")
 SECONDS = 20.0
+HERE = Here()
 
 
 @pytest.fixture
@@ -40,6 +42,7 @@ def member(tmp_path: Path) -> PlanMember:
         deployment=evidence.deployment,  # type: ignore[arg-type]
         place=lies,
         was_running=False,
+        tools=TOOLS,
     )
     (tmp_path / "member.json").write_bytes(msgspec.json.encode(made))
     return made
@@ -97,17 +100,17 @@ def on_disk(member: PlanMember) -> dict[str, Any]:
 
 def test_taken(member: PlanMember) -> None:
     """A free lock is taken; it says which run and which process holds it, and nothing else is left beside it."""
-    lock.take(member, "r1", 1)
+    lock.take(HERE, member, "r1", 1)
     assert (on_disk(member)["run"], on_disk(member)["epoch"], on_disk(member)["pid"]) == ("r1", 1, os.getpid())
-    lock.check(member, "r1")
+    lock.check(HERE, member, "r1")
     assert sorted(one.name for one in Path(member.place.work).iterdir()) == ["lock.json"]
 
 
 def test_taken_twice_by_the_same_process(member: PlanMember) -> None:
     """The same process of the same run may take it again: nothing changes."""
-    lock.take(member, "r1", 1)
+    lock.take(HERE, member, "r1", 1)
     before = on_disk(member)
-    lock.take(member, "r1", 1)
+    lock.take(HERE, member, "r1", 1)
     assert on_disk(member) == before
 
 
@@ -118,7 +121,7 @@ def test_held_by_another_run(member: PlanMember, other: Callable[..., Other]) ->
     for _ in range(2):
         for take_over in (False, True):
             with pytest.raises(Locked, match="locked by run r0") as caught:
-                lock.take(member, "r1", 1, take_over=take_over)
+                lock.take(HERE, member, "r1", 1, take_over=take_over)
             assert "requorum resume r0" in caught.value.hint
         first.end()
 
@@ -128,7 +131,7 @@ def test_held_by_a_live_process_of_this_run(member: PlanMember, other: Callable[
     first = other()
     assert first.answer() == "held"
     with pytest.raises(Locked, match="is held by") as caught:
-        lock.take(member, "r1", 1)
+        lock.take(HERE, member, "r1", 1)
     assert "--take-over" in caught.value.hint
     assert first.ask("check") == "held"
 
@@ -138,7 +141,7 @@ def test_after_a_kill(member: PlanMember, other: Callable[..., Other]) -> None:
     first = other()
     assert first.answer() == "held"
     first.end()
-    lock.take(member, "r1", 1)
+    lock.take(HERE, member, "r1", 1)
     assert (on_disk(member)["pid"], on_disk(member)["epoch"]) == (os.getpid(), 2)
 
 
@@ -146,9 +149,9 @@ def test_take_over(member: PlanMember, other: Callable[..., Other]) -> None:
     """Taken over from a live process: the epoch rises, and that process may not act any more."""
     first = other()
     assert first.answer() == "held"
-    lock.take(member, "r1", 1, take_over=True)
+    lock.take(HERE, member, "r1", 1, take_over=True)
     assert on_disk(member)["epoch"] == 2
-    lock.check(member, "r1")
+    lock.check(HERE, member, "r1")
     assert "was taken over" in first.ask("check")
 
 
@@ -156,10 +159,10 @@ def test_who_lost_the_lock_does_not_release_it(member: PlanMember, other: Callab
     """A process that was taken over does not take the lock away from who holds it now."""
     first = other()
     assert first.answer() == "held"
-    lock.take(member, "r1", 1, take_over=True)
+    lock.take(HERE, member, "r1", 1, take_over=True)
     first.ask("release")
     assert lock.path_of(member).exists()
-    lock.check(member, "r1")
+    lock.check(HERE, member, "r1")
 
 
 @pytest.mark.parametrize(
@@ -179,11 +182,11 @@ def test_who_is_gone(member: PlanMember, other: Callable[..., Other], change: di
     assert other().answer() == "held"
     lock.path_of(member).write_text(json.dumps({**on_disk(member), **change}))
     if gone:
-        lock.take(member, "r1", 1)
+        lock.take(HERE, member, "r1", 1)
         assert on_disk(member)["pid"] == os.getpid()
     else:
         with pytest.raises(Locked):
-            lock.take(member, "r1", 1)
+            lock.take(HERE, member, "r1", 1)
 
 
 def test_one_of_many(other: Callable[..., Other]) -> None:
@@ -196,32 +199,32 @@ def test_one_of_many(other: Callable[..., Other]) -> None:
 
 def test_release(member: PlanMember) -> None:
     """A lock is given back by its own run only."""
-    lock.take(member, "r1", 1)
-    lock.release(member, "r2")
-    assert lock.read(member)
-    lock.release(member, "r1")
-    assert lock.read(member) == {}
-    lock.release(member, "r1")
+    lock.take(HERE, member, "r1", 1)
+    lock.release(HERE, member, "r2")
+    assert lock.read(HERE, member)
+    lock.release(HERE, member, "r1")
+    assert lock.read(HERE, member) == {}
+    lock.release(HERE, member, "r1")
     with pytest.raises(Locked):
-        lock.check(member, "r1")
+        lock.check(HERE, member, "r1")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"\0" * 64])
 def test_unreadable(member: PlanMember, content: bytes) -> None:
     """A lock that cannot be read is not taken for a free one."""
-    lock.take(member, "r1", 1)
+    lock.take(HERE, member, "r1", 1)
     lock.path_of(member).write_bytes(content)
     with pytest.raises(RequorumError, match="cannot be read"):
-        lock.take(member, "r1", 1)
+        lock.take(HERE, member, "r1", 1)
     assert lock.path_of(member).read_bytes() == content
 
 
 @pytest.mark.parametrize("content", ["[]", "null", '{"run": "r1"}', '{"run": "r1", "pid": "x", "epoch": "y"}'])
 def test_not_a_lock(member: PlanMember, content: str) -> None:
     """A lock of another form is not taken for a free one either, and is no crash."""
-    lock.take(member, "r1", 1)
+    lock.take(HERE, member, "r1", 1)
     lock.path_of(member).write_text(content)
     with pytest.raises(RequorumError):
-        lock.take(member, "r2", 1)
+        lock.take(HERE, member, "r2", 1)
     with pytest.raises(RequorumError):
-        lock.take(member, "r1", 1)
+        lock.take(HERE, member, "r1", 1)

@@ -72,7 +72,7 @@ class TestOrder:
     def test_rebuild(self) -> None:
         """All that makes sure comes before the operator's word, all that changes data after it, the proof last."""
         found = kinds(rebuild())
-        assert found == [*KNOWN_FIRST, *DESTRUCTIVE, "prove", "unlock"]
+        assert found == [*KNOWN_FIRST, *DESTRUCTIVE, "prove", "save snapshot", "unlock"]
         for known, destructive in itertools.product(KNOWN_FIRST, DESTRUCTIVE):
             assert found.index(known) < found.index(destructive)
 
@@ -81,7 +81,7 @@ class TestOrder:
         found = kinds(start_as_is())
         assert found == [
             *("lock", "fence", "look again", "copy aside", "preflight", "the operator's word"),
-            *("configure", "start", "wait for a leader", "prove", "unlock"),
+            *("configure", "start", "wait for a leader", "prove", "save snapshot", "unlock"),
         ]
 
     def test_one_member_is_not_shipped_to(self) -> None:
@@ -102,7 +102,9 @@ class TestWho:
             assert on(plan, kind) == everyone, kind
         assert plan.source is not None
         assert on(plan, "build source") == [plan.source.member] == [plan.source_on]
-        assert sorted([*on(plan, "build source"), *on(plan, "ship")]) == everyone
+        assert on(plan, "ship") == [""], "one step ships to all of them at once"
+        for name in everyone:
+            assert name == plan.source_on or f"host{name[1:]}:" in commands(plan, "ship", "")
         assert {one.role for one in plan.members} == {"restore"}
 
     def test_start_as_is(self) -> None:
@@ -128,14 +130,14 @@ class TestRunbook:
 
     @pytest.mark.parametrize("plan", [rebuild(), start_as_is()], ids=["rebuild", "start as is"])
     def test_every_command(self, plan: Plan) -> None:
-        """Each step has a command, and each command stands in the text, behind its member's name."""
+        """Each step has a command, and each command stands in the text, behind its host's name."""
         text = runbook.as_text(plan)
         for phase in plan.phases:
             assert phase.title in text
             for step in phase.steps:
                 assert step.commands, step.id
                 for command in step.commands:
-                    assert (f"[{step.member}] {command}" if step.member else command) in text
+                    assert (f"[{plan.member(step.member).host}] {command}" if step.member else command) in text
 
     def test_the_rest(self) -> None:
         """What is done already is left out; nothing is left when all is done."""

@@ -2,23 +2,24 @@
 
 import datetime
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import anyio
 import click
 import msgspec
 
-from requorum.cli import options, render
+from requorum.cli import options, render, survey_cmd
+from requorum.cli.options import Where, World
 from requorum.errors import Refused, RequorumError, UsageError
 from requorum.hosts import files
-from requorum.hosts.tools import Tools
+from requorum.hosts.connection import Connection, Here
 from requorum.plan import make, runbook
 from requorum.plan.values import Plan
 from requorum.run import journal as journals
-from requorum.survey import gather
-from requorum.survey.evidence import DbEvidence, Survey
+from requorum.survey import codec, gather
+from requorum.survey.evidence import DbEvidence, Peer, Survey
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Verdict
 
@@ -30,23 +31,20 @@ class Planned:
     survey: Survey
     verdict: Verdict
     plan: Plan
-    tools: Tools
 
 
 @click.command()
-@options.inventory
+@options.where
 @options.snapshots
-@options.etcd_dir
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
-@click.option("--powered-off", multiple=True, help="A member that is not surveyed and certainly off.")
+@options.powered_off
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for recover --plan."
 )
 @options.output
 def plan(
-    inventory_path: Path | None,
-    snapshots: tuple[Path, ...],
-    etcd_dir: Path | None,
+    where: Where,
+    snapshots: tuple[str, ...],
     source_id: str,
     powered_off: tuple[str, ...],
     save: Path | None,
@@ -55,7 +53,8 @@ def plan(
     """Read everything in full, decide, and print the exact steps; changes nothing."""
     if save is not None and save.exists():
         raise UsageError(f"{save} exists already", hint="requorum overwrites nothing: choose another name")
-    made = make_one(inventory_path, snapshots, etcd_dir, source_id, powered_off)
+    with options.world(where, powered_off) as world:
+        made = make_one(world, snapshots, source_id, powered_off)
     if save is not None:
         try:
             raw = msgspec.json.format(msgspec.json.encode(made.plan), indent=1)
@@ -87,7 +86,7 @@ def show_phases(plan: Plan) -> None:
     out.print()
     out.print(f"plan {plan.run} for {plan.cluster} (etcd {plan.etcd_version}); `requorum plan` prints every command:")
     for number, phase in enumerate(plan.phases, 1):
-        who = ", ".join(step.member for step in phase.steps if step.member)
+        who = ", ".join(step.who for step in phase.steps if step.who)
         out.print(f"{number:2}. {phase.title}" + (f" ({who})" if who else ""))
     for warning in plan.warnings:
         out.print(f"warning: {warning}")
@@ -98,55 +97,61 @@ def new_run() -> str:
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def make_one(
-    inventory_path: Path | None,
-    snapshots: tuple[Path, ...],
-    etcd_dir: Path | None,
-    source_id: str,
-    powered_off: tuple[str, ...],
-) -> Planned:
+def make_one(world: World, snapshots: Sequence[str], source_id: str, powered_off: Sequence[str]) -> Planned:
     """Survey in full, decide, plan."""
-    inventory = options.load_inventory(inventory_path)
-    tools = options.find_tools(etcd_dir, inventory)
-    for path in snapshots:
-        if not path.exists():
-            raise UsageError(f"{path}: there is no such file")
-    absolute = [path.absolute() for path in snapshots]
-    survey = anyio.run(partial(gather.survey_hosts, inventory, tools, in_full=True, snapshots=absolute))
+    survey = survey_cmd.look(world, snapshots, powered_off, in_full=True)
     verdict = decide(survey)
-    gate_powered_off(survey, verdict, powered_off)
+    gate_powered_off(world, survey, powered_off)
     made = make.make_plan(
         survey,
         verdict,
         run=new_run(),
-        tools=str(tools.etcd.parent),
+        tools=world.found.folder if world.found else "",
         powered_off=powered_off,
         source_id=source_id,
     )
-    return Planned(survey=survey, verdict=verdict, plan=made, tools=tools)
+    return Planned(survey=survey, verdict=verdict, plan=made)
 
 
-def gate_powered_off(survey: Survey, verdict: Verdict, powered_off: tuple[str, ...]) -> None:
-    """A member that was called powered off, and answers at one of its addresses, is not: exit 4."""
+def gate_powered_off(world: World, survey: Survey, powered_off: Sequence[str]) -> None:
+    """What was called powered off, and answers at one of its addresses, is not: exit 4.
+
+    It is tried from here and from every host that was surveyed: the operator's own way may be what is broken.
+    """
+    hosts = {host.name: host for host in world.inventory.hosts}
     peers = [peer for one in survey.members if isinstance(one.db, DbEvidence) for peer in one.db.peers]
+    tried: list[Connection] = [Here("this machine")]
+    tried += [world.connections[one.name] for one in survey.hosts if not one.unreachable]
     for name in powered_off:
-        urls = {url for peer in peers if peer.name == name for url in (*peer.peer_urls, *peer.client_urls)}
-        for url in sorted(urls):
-            if name in verdict.unsurveyed and gather.answers(url):
+        member = hosts[name].member if name in hosts else ""
+        urls = {
+            url
+            for peer in peers
+            if (peer.name in (name, member) and peer.name) or (name in hosts and _is_at(peer, hosts[name].address.host))
+            for url in (*peer.peer_urls, *peer.client_urls)
+        }
+        surveyed = {one.name for one in survey.members}
+        for url in sorted(urls) if name not in surveyed else ():
+            seen = next((one.name for one in tried if gather.answers(one, url)), "")
+            if seen:
                 raise Refused(
-                    f"{name} was called powered off, but {url} answers",
+                    f"{name} was called powered off, but {url} answers (asked from {seen})",
                     hint="add it to the inventory, or stop it: it could form a cluster of its own",
                 )
+
+
+def _is_at(peer: Peer, address: str) -> bool:
+    return any(urlsplit(url).hostname == address for url in (*peer.peer_urls, *peer.client_urls))
 
 
 def load_plan(path: Path) -> Plan:
     """A plan that was saved; raises UsageError unless it is whole and makes sense."""
     try:
-        plan = msgspec.json.decode(files.read_file(path), type=Plan)
+        plan = codec.decode(files.read_file(path), Plan)
     except OSError as err:
         raise UsageError(f"{path}: {err.strerror}") from err
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        raise UsageError(f"{path}: not a plan: {err}") from err
+    except UsageError as err:
+        raise UsageError(f"{path}: {err.message}") from err
     names = {one.name for one in plan.members}
     steps = [step for phase in plan.phases for step in phase.steps]
     if not journals.is_run_name(plan.run) or not steps or any(step.member not in (*names, "") for step in steps):

@@ -21,6 +21,7 @@ class Shown:
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or render.console(err=True)
         self.rows: dict[str, tuple[float, str]] = {}
+        self.transfers: dict[str, tuple[float, str]] = {}
         self.live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -43,9 +44,18 @@ class Shown:
         where = f"{number}/{of} " if of else ""
         self.console.print(Text(f"{where}{title}", style="bold"))
 
+    def moved(self, host: str, done: int, of: int) -> None:
+        """Bytes have gone to a host."""
+        began, _ = self.transfers.get(host, (time.monotonic(), ""))
+        rate = done / max(time.monotonic() - began, 0.1)
+        text = f"{render.size(done)} of {render.size(of)}, {render.size(int(rate))}/s"
+        self.transfers[host] = (began, text)
+        if done >= of:
+            del self.transfers[host]
+
     def step(self, step: Step, state: str, detail: str) -> None:
         """A step begins or ends."""
-        name = step.member or "all"
+        name = step.who or "all"
         if state == "begins":
             self.rows[step.id] = (time.monotonic(), name)
             return
@@ -58,6 +68,8 @@ class Shown:
 
     def _table(self) -> Table:
         grid = Table.grid(padding=(0, 1))
-        for began, name in self.rows.values():
+        for began, name in list(self.rows.values()):
             grid.add_row("   ", Spinner("dots"), name, f"{time.monotonic() - began:.0f} s")
+        for host, (began, text) in list(self.transfers.items()):
+            grid.add_row("   ", Spinner("dots"), host, f"{time.monotonic() - began:.0f} s {text}")
         return grid

@@ -13,6 +13,7 @@ from requorum.survey.evidence import Unknown
 from requorum.verdict.decide import decide, loss_text
 from requorum.verdict.values import Source, Verdict
 from requorum.workbench import bench
+from requorum.workbench.recipes import recipe_of
 
 
 @click.command()
@@ -32,7 +33,7 @@ def rebuild(
     target: Path,
     wal_dirs: tuple[Path, ...],
     source_id: str,
-    snapshots: tuple[Path, ...],
+    snapshots: tuple[str, ...],
     etcd_dir: Path | None,
     how: str,
 ) -> None:
@@ -50,7 +51,7 @@ def rebuild(
         if Path(os.path.realpath(folder)) in real.parents:
             raise UsageError(f"{target} lies inside {folder}, which is only read", hint="write it somewhere else")
     tools = options.find_tools(etcd_dir, None)
-    survey = survey_cmd.look(dirs, None, snapshots, None, wal_dirs, in_full=True, found=tools)
+    survey = survey_cmd.look_at_dirs(dirs, snapshots, wal_dirs, in_full=True, found=tools)
     for member in survey.members:
         if not isinstance(member.process, Unknown) and member.process.running:
             raise Refused(
@@ -64,7 +65,7 @@ def rebuild(
     folder = Path(tempfile.mkdtemp(prefix=".requorum-", dir=target.parent))
     try:
         built = bench.build(
-            bench.recipe_of(source),
+            recipe_of(source),
             target,
             folder / "bench",
             tools,

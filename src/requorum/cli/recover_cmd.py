@@ -1,7 +1,9 @@
 """``requorum recover`` and ``requorum resume``: carry a plan out, or go on with one that was begun."""
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import msgspec
 
 from requorum import errors
 from requorum.cli import options, plan_cmd, render
+from requorum.cli.options import Where
 from requorum.cli.progress import Shown
 from requorum.errors import Refused, StoppedMidway, UsageError
-from requorum.hosts import tools
+from requorum.hosts.connection import Connections
+from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan
 from requorum.proof.prove import Proof
-from requorum.run import execute
+from requorum.run import execute, fetch
 from requorum.run import journal as journals
 from requorum.run.context import Context
 from requorum.run.journal import Journal
@@ -25,19 +29,17 @@ from requorum.verdict.decide import decide
 
 
 @click.command()
-@options.inventory
+@options.where
 @options.snapshots
-@options.etcd_dir
 @click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="Carry out this saved plan.")
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
-@click.option("--powered-off", multiple=True, help="A member that is not surveyed and certainly off.")
+@options.powered_off
 @click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
 @click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
 @options.output
 def recover(
-    inventory_path: Path | None,
-    snapshots: tuple[Path, ...],
-    etcd_dir: Path | None,
+    where: Where,
+    snapshots: tuple[str, ...],
     plan_path: Path | None,
     source_id: str,
     powered_off: tuple[str, ...],
@@ -51,39 +53,56 @@ def recover(
         if snapshots or source_id or powered_off:
             raise UsageError("--plan already says what to recover from and who is off")
         plan = plan_cmd.load_plan(plan_path)
-        found = tools.find([str(etcd_dir or plan.tools)])
+        found = options.plan_programs(plan, where)
         _gate_name(plan, yes, confirm)
-        _gate_world(plan, found)
-    else:
-        made = plan_cmd.make_one(inventory_path, snapshots, etcd_dir, source_id, powered_off)
-        plan, found = made.plan, made.tools
+        with options.plan_world(plan, where) as connections:
+            _gate_world(plan, connections, found)
+            return _begin(plan, connections, found, yes=yes, output=output)
+    with options.world(where, powered_off) as world:
+        made = plan_cmd.make_one(world, snapshots, source_id, powered_off)
         if output in ("table", "wide") and not yes:
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
-            plan_cmd.show_phases(plan)
-    _gate_name(plan, yes, confirm)
+            plan_cmd.show_phases(made.plan)
+        _gate_name(made.plan, yes, confirm)
+        return _begin(made.plan, world.connections, world.found, yes=yes, output=output)
+
+
+def _begin(plan: Plan, connections: Connections, found: Tools | None, *, yes: bool, output: str) -> int:
     if (journals.state_folder() / "runs" / plan.run).exists():
         raise UsageError(f"run {plan.run} was begun already", hint=f"requorum resume {plan.run}")
-    return carry_out(journals.create(plan), found, yes=yes, output=output, fresh=True)
+    return carry_out(journals.create(plan, connections), connections, found, yes=yes, output=output, fresh=True)
 
 
 @click.command()
 @click.argument("run")
+@options.where
 @click.option("--take-over", is_flag=True, help="Take the lock of a holder that is certainly gone.")
 @click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
 @click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
-@options.etcd_dir
 @options.output
-def resume(run: str, take_over: bool, yes: bool, confirm: str, etcd_dir: Path | None, output: str) -> int:
-    """Go on with a run that was interrupted, from its journal."""
-    journal = journals.load(run)
-    if journal.state in (journals.ROLLING_BACK, journals.ROLLED_BACK):
-        raise UsageError(f"run {run} is {journal.state}", hint=f"requorum rollback {run} goes on with that")
-    if journal.state == journals.FINISHED:
-        raise UsageError(f"run {run} is finished already")
-    _gate_terminal(yes)
-    _gate_name(journal.plan, yes, confirm)
-    found = tools.find([str(etcd_dir or journal.plan.tools)])
-    return carry_out(journal, found, yes=yes, output=output, take_over=take_over)
+def resume(run: str, where: Where, take_over: bool, yes: bool, confirm: str, output: str) -> int:
+    """Go on with a run that was interrupted, from its journal: here, or with -i from what lies on its hosts."""
+    with opened(run, where) as journal:
+        if journal.state in (journals.ROLLING_BACK, journals.ROLLED_BACK):
+            raise UsageError(f"run {run} is {journal.state}", hint=f"requorum rollback {run} goes on with that")
+        if journal.state == journals.FINISHED:
+            raise UsageError(f"run {run} is finished already")
+        _gate_terminal(yes)
+        _gate_name(journal.plan, yes, confirm)
+        found = options.plan_programs(journal.plan, where)
+        assert journal.connections is not None
+        return carry_out(journal, journal.connections, found, yes=yes, output=output, take_over=take_over)
+
+
+@contextlib.contextmanager
+def opened(run: str, where: Where) -> Iterator[Journal]:
+    """The journal of a run, with the ways to its hosts; one that is not known here is fetched from the hosts."""
+    if not journals.known_here(run) and where.given:
+        with options.world(where) as world:
+            fetch.fetch(run, world.inventory, world.connections)
+    plan = journals.load_plan(run)
+    with options.plan_world(plan, where) as connections:
+        yield journals.load(run, connections)
 
 
 def _gate_terminal(yes: bool) -> None:
@@ -100,9 +119,9 @@ def _gate_name(plan: Plan, yes: bool, confirm: str) -> None:
         raise Refused(f"not confirmed: {what}", hint=f"this cluster is --confirm {plan.cluster}")
 
 
-def _gate_world(plan: Plan, found: tools.Tools) -> None:
+def _gate_world(plan: Plan, connections: Connections, found: Tools | None) -> None:
     """A plan that was saved goes on only if the disks still say what it was made from."""
-    verdict = decide(anyio.run(look_again.survey_again, plan, found))
+    verdict = decide(anyio.run(look_again.survey_again, plan, connections, found))
     why = look_again.what_changed(plan, verdict, to_the_letter=True)
     if why:
         raise Refused(
@@ -126,7 +145,14 @@ def _typed(text: str, name: str) -> bool:
 
 
 def carry_out(
-    journal: Journal, found: tools.Tools, *, yes: bool, output: str, take_over: bool = False, fresh: bool = False
+    journal: Journal,
+    connections: Connections,
+    found: Tools | None,
+    *,
+    yes: bool,
+    output: str,
+    take_over: bool = False,
+    fresh: bool = False,
 ) -> int:
     """Run the plan of a journal to its end; returns the exit code."""
     plan = journal.plan
@@ -138,7 +164,15 @@ def carry_out(
             progress.pause()
             return _typed(text, plan.cluster)
 
-        context = Context(journal=journal, tools=found, ask=ask, take_over=take_over, fresh=fresh)
+        context = Context(
+            journal=journal,
+            connections=connections,
+            programs=found,
+            ask=ask,
+            take_over=take_over,
+            fresh=fresh,
+            moved=progress.moved,
+        )
         try:
             answer = anyio.run(partial(execute.execute, context, progress))
         except KeyboardInterrupt as err:
@@ -149,6 +183,7 @@ def carry_out(
             ) from err
     proof = msgspec.convert(answer, Proof)
     warnings = [*plan.warnings, *proof.warnings]
+    saved = journal.result("save snapshot", "")
     if output in ("json", "yaml"):
         report = {
             "schema": "requorum/Recovery/v1",
@@ -159,6 +194,7 @@ def carry_out(
             "predicted_lost_max": plan.loss_at_most if plan.loss_at_most >= 0 else None,
             "bump": plan.bump,
             "proof": proof,
+            "snapshot": saved,
             "warnings": warnings,
         }
         render.data(report, output)
@@ -166,6 +202,10 @@ def carry_out(
         render.proof(proof, wide=output == "wide")
         for warning in plan.warnings:
             render.console().print(f"warning: {warning}")
+        if isinstance(saved, dict):
+            render.console().print(
+                f"a snapshot of this state is on {saved['host']}: {saved['path']} ({render.size(saved['size'])})"
+            )
         render.console().print(
             f"run {plan.run} is done; the old data is kept: requorum rollback {plan.run} puts it back, "
             f"requorum cleanup {plan.run} removes it"

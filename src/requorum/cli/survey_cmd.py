@@ -1,5 +1,6 @@
 """``requorum survey``: look at every disk, change nothing, say what is possible."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import anyio
 import click
 import msgspec
+from click.core import ParameterSource
 
 from requorum.cli import options, render
-from requorum.errors import UsageError
+from requorum.cli.options import Where, World
+from requorum.errors import Unreachable, UsageError
 from requorum.hosts import files
 from requorum.hosts.tools import Tools
 from requorum.survey import codec, gather
@@ -19,9 +22,9 @@ from requorum.verdict.decide import decide
 
 @click.command()
 @click.argument("dirs", nargs=-1, type=click.Path(path_type=Path))
-@options.inventory
+@options.where
 @options.snapshots
-@options.etcd_dir
+@options.powered_off
 @click.option(
     "--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR."
 )
@@ -30,9 +33,9 @@ from requorum.verdict.decide import decide
 @options.output
 def survey(
     dirs: tuple[Path, ...],
-    inventory_path: Path | None,
-    snapshots: tuple[Path, ...],
-    etcd_dir: Path | None,
+    where: Where,
+    snapshots: tuple[str, ...],
+    powered_off: tuple[str, ...],
     wal_dirs: tuple[Path, ...],
     saved: Path | None,
     verify: bool,
@@ -42,7 +45,18 @@ def survey(
 
     Give data dirs (DIR...), as copied from the hosts, or an inventory. Reads only; takes no lock.
     """
-    found = load(saved) if saved else look(dirs, inventory_path, snapshots, etcd_dir, wal_dirs, in_full=verify)
+    if saved:
+        found = load(saved)
+    elif dirs:
+        if (
+            where.given
+            and click.get_current_context().get_parameter_source("inventory_path") is ParameterSource.COMMANDLINE
+        ):
+            raise UsageError("give data dirs or an inventory, not both")
+        found = look_at_dirs(dirs, snapshots, wal_dirs, in_full=verify, found=None)
+    else:
+        with options.world(where, powered_off) as world:
+            found = look(world, snapshots, powered_off, in_full=verify)
     verdict = decide(found)
     if output in ("json", "yaml"):
         answer: dict[str, Any] = {"schema": "requorum/SurveyAndVerdict/v1", "survey": found, "verdict": verdict}
@@ -64,25 +78,30 @@ def load(path: Path) -> Survey:
     return codec.decode(msgspec.json.encode(answer), Survey)
 
 
-def look(
+def look_at_dirs(
     dirs: tuple[Path, ...],
-    inventory_path: Path | None,
-    snapshots: tuple[Path, ...],
-    etcd_dir: Path | None,
-    wal_dirs: tuple[Path, ...],
+    snapshots: Sequence[str],
+    wal_dirs: Sequence[Path],
     *,
     in_full: bool,
-    found: Tools | None = None,
+    found: Tools | None,
 ) -> Survey:
-    """Survey dirs where some were given, else an inventory."""
-    for path in snapshots:
-        if not path.exists():
-            raise UsageError(f"{path}: there is no such file")
-    if dirs and inventory_path:
-        raise UsageError("give data dirs or an inventory, not both")
-    if dirs:
-        read = partial(gather.survey_dirs, in_full=in_full, snapshots=snapshots, wal_dirs=wal_dirs, found=found)
-        return anyio.run(read, dirs)
-    inventory = options.load_inventory(inventory_path)
-    tools = options.find_tools(etcd_dir, inventory)
-    return anyio.run(partial(gather.survey_hosts, inventory, tools, in_full=in_full, snapshots=snapshots))
+    """Survey plain data dirs."""
+    files = [Path(one) for one in options.absolute_snapshots(snapshots, ())]
+    return anyio.run(
+        partial(gather.survey_dirs, in_full=in_full, snapshots=files, wal_dirs=wal_dirs, found=found), dirs
+    )
+
+
+def look(world: World, snapshots: Sequence[str], powered_off: Sequence[str], *, in_full: bool) -> Survey:
+    """Survey the hosts of an inventory; raises Unreachable when not one of them answers."""
+    named = options.absolute_snapshots(snapshots, world.connections.names())
+    read = partial(gather.survey_hosts, in_full=in_full, snapshots=named, powered_off=powered_off)
+    found = anyio.run(read, world.inventory, world.connections, world.found)
+    silent = [one for one in found.hosts if one.unreachable]
+    if silent and len(silent) == len(found.hosts):
+        raise Unreachable(
+            f"no host can be reached: {'; '.join(one.unreachable for one in silent)}",
+            hint=f"try it by hand: ssh {silent[0].name}; hosts that still boot are waited for with --wait 10m",
+        )
+    return found

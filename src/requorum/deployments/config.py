@@ -1,6 +1,13 @@
-"""How a member is configured to run, whatever the kind of deployment."""
+"""How a member is deployed and configured, whatever the kind of deployment."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Union
+
+from requorum.inventory.values import ProcessDeployment, SystemdDeployment
+
+Deployment = Union[ProcessDeployment, SystemdDeployment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,8 @@ Only what is named here changes a member's disk: a file written whole under anot
 a new folder, the removal of something that a run itself made.
 """
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import ctypes.util
@@ -13,10 +15,11 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from requorum.etcdfiles.faults import open_regular
+from requorum.hosts.bounds import within
 
 _FICLONE = 0x40049409
 _BLOCK = 4 << 20
@@ -54,11 +57,62 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+def read_end(path: Path, size: int) -> bytes:
+    """The last bytes of a file."""
+    with open(path, "rb", opener=open_regular) as file:
+        file.seek(max(file.seek(0, 2) - size, 0))
+        return file.read(size)
+
+
+def there(path: Path) -> bool:
+    """Whether something has this name, a dangling link too."""
+    return os.path.lexists(path)
+
+
+def names_in(path: Path) -> list[str]:
+    """The names in a folder; none when there is no such folder."""
+    try:
+        return sorted(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def aside(path: Path, run: str) -> Path:
+    """Where a run keeps a file of configuration that it changes."""
+    return path.with_name(f"{path.name}.requorum-{run}")
+
+
+def newest_aside(path: Path) -> Path:
+    """A file of configuration, or the newest that a run set aside where it is missing."""
+    if not path.exists():
+        kept = list(path.parent.glob(f"{path.name}.requorum-*"))
+        if kept:
+            return max(kept, key=lambda one: one.stat().st_ctime_ns)
+    return path
+
+
+def keep_aside(path: Path, run: str) -> None:
+    """Keep a file as it is under another name, before it is replaced by a changed one: it is never missing meanwhile."""
+    kept = aside(path, run)
+    if os.path.lexists(path) and not os.path.lexists(kept):
+        os.link(path, kept, follow_symlinks=False)
+        fsync_dir(path.parent)
+
+
+def put_back(path: Path, run: str) -> None:
+    """Put a file of configuration back as it was before a run; one that the run did not touch stays."""
+    kept = aside(path, run)
+    if os.path.lexists(kept):
+        os.replace(kept, path)
+        fsync_dir(path.parent)
+
+
 def part_of(path: Path) -> Path:
     """Where a file is written before it takes its name; left behind only by a process that was killed."""
     return path.with_name(f".{path.name}.part")
 
 
+@within(120.0)
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all."""
     part = part_of(path)
@@ -68,6 +122,17 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
         file.write(data)
         file.flush()
         os.fsync(fd)
+    os.replace(part, path)
+    fsync_dir(path.parent)
+
+
+def write_like(path: Path, data: bytes, like: Path) -> None:
+    """Write a file whole or not at all, with the owner, mode and extended attributes of another."""
+    part = part_of(path)
+    remove_made(part)
+    write_durably(part, data)
+    _copy_xattrs(like, part)
+    own_like(part, like.stat())
     os.replace(part, path)
     fsync_dir(path.parent)
 
@@ -109,6 +174,7 @@ def _rename_noreplace(source: Path, target: Path) -> None:
     os.rename(source, target)
 
 
+@within(1800.0)
 def copy_durably(source: Path, target: Path, mode: int = 0o600) -> None:
     """Copy a file's bytes to a new file (a reflink where the file system can, never a hard link), durable."""
     with source.open("rb") as read:
@@ -125,6 +191,7 @@ def copy_durably(source: Path, target: Path, mode: int = 0o600) -> None:
     fsync_dir(target.parent)
 
 
+@within(3600.0)
 def copy_tree_durably(source: Path, target: Path) -> None:
     """Copy a folder's files and folders, with owner, mode and extended attributes, durable."""
     info = source.lstat()
@@ -156,14 +223,16 @@ def own_like(path: Path, info: os.stat_result) -> None:
     path.chmod(stat.S_IMODE(info.st_mode))
 
 
-def own_tree_like(path: Path, info: os.stat_result) -> None:
+def own_tree_like(path: Path, like: Path) -> None:
     """Give a new folder and all in it the owner of another; modes stay."""
+    info = like.stat()
     for one in [path, *path.rglob("*")]:
         found = one.lstat()
         if (found.st_uid, found.st_gid) != (info.st_uid, info.st_gid):
             os.chown(one, info.st_uid, info.st_gid, follow_symlinks=False)
 
 
+@within(600.0)
 def sync_tree(path: Path) -> None:
     """Make a folder that a program wrote durable, file by file."""
     for folder, _, names in os.walk(path, topdown=False):
@@ -176,6 +245,7 @@ def sync_tree(path: Path) -> None:
         fsync_dir(Path(folder))
 
 
+@within(600.0)
 def remove_made(path: Path) -> None:
     """Remove a folder or file that a run itself made; one that is not there is fine."""
     if path.is_dir() and not path.is_symlink():
@@ -187,10 +257,14 @@ def remove_made(path: Path) -> None:
         fsync_dir(path.parent)
 
 
+@within(1800.0)
 def sha256_of(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def tree_size(path: Path) -> int:
@@ -236,3 +310,99 @@ def _mount_of(path: Path) -> Path:
     while not os.path.ismount(path):
         path = path.parent
     return path
+
+
+def children(folder: Path, kept: Sequence[str] = ()) -> list[Path]:
+    """What is in a dir, but for what must stay there."""
+    if not folder.is_dir():
+        return []
+    return sorted(one for one in folder.iterdir() if one.name not in kept)
+
+
+@within(600.0)
+def move_children(source: Path, target: Path, kept: Sequence[str] = ()) -> int:
+    """Move everything in a folder to another on the same file system; what was moved before stays moved."""
+    found = children(source, kept)
+    if found:
+        make_dir(target)
+    for one in found:
+        rename_durably(one, target / one.name)
+    return len(found)
+
+
+@within(3600.0)
+def copy_children(source: Path, target: Path, kept: Sequence[str] = ()) -> int:
+    """Copy everything in a folder to a new one, whole or not at all; returns how many files. One that is there stays."""
+    part = target.with_name(f"{target.name}.part")
+    if target.exists():
+        return 0
+    remove_made(part)
+    make_dir(part)
+    for one in children(source, kept):
+        copy_tree_durably(one, part / one.name)
+    rename_durably(part, target)
+    return sum(1 for _ in target.rglob("*"))
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder that has nothing in it; any other stays."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+        fsync_dir(folder.parent)
+
+
+def fault_of_move(folder: Path, work: Path) -> str:
+    """Why what is in a folder could not be moved to another by rename: ``""``, ``"file system"`` or ``"permission"``."""
+    if not folder.exists():
+        return ""
+    if not same_file_system(folder, work):
+        return "file system"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "permission"
+
+
+def append_durably(path: Path, raw: bytes) -> None:
+    """Add whole lines to a file. One that a power cut left half written is cut off first."""
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            os.ftruncate(fd, os.pread(fd, size, 0).rfind(b"\n") + 1)
+        os.write(fd, raw)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def append_if_there(path: Path, raw: bytes) -> bool:
+    """The same, where the folder is there already; returns whether it was."""
+    if not path.parent.is_dir():
+        return False
+    append_durably(path, raw)
+    return True
+
+
+def size_if_there(path: Path) -> int:
+    """The bytes of a file; 0 when there is none."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+@within(1800.0)
+def finish_part(part: Path, target: Path, sha256: str) -> bool:
+    """Give a file that arrived its name, durable, if it is the right one; a wrong one is removed. Returns which."""
+    if sha256_of(part) != sha256:
+        remove_made(part)
+        return False
+    os.chmod(part, 0o600)
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(part, target)
+    fsync_dir(target.parent)
+    return True
+
+
+def make_executable(path: Path) -> None:
+    """Let the owner run a file."""
+    path.chmod(0o700)

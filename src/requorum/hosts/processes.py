@@ -1,10 +1,20 @@
 """Which process uses a member's files, found without touching them: /proc only, no lock is tried."""
 
+from __future__ import annotations
+
 import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from requorum.errors import RequorumError
+from requorum.hosts import programs
+
 _LISTEN = "0A"
+STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,3 +127,63 @@ def _ports(pid: int) -> tuple[int, ...]:
             if fields[3] == _LISTEN and fields[9] in sockets:
                 ports.add(int(fields[1].rsplit(":", 1)[1], 16))
     return tuple(sorted(ports))
+
+
+def stop_holders(folders: Sequence[Path]) -> tuple[int, ...]:
+    """Stop every etcd that has these files open and wait for its end: SIGTERM, then SIGKILL. Returns the pids.
+
+    Raises RequorumError when what holds them is no etcd, cannot be seen, or does not end.
+    """
+    stopped: list[int] = []
+    deadline = time.monotonic() + STOP_SECONDS
+    signalled: dict[int, float] = {}
+    while True:
+        running = holders_of(list(folders))
+        if not running:
+            return tuple(stopped)
+        for one in running:
+            program = os.path.basename(one.command.split(" ")[0])
+            if one.pid == 0 or "etcd" not in program:
+                raise RequorumError(
+                    f"{one.command!r} (pid {one.pid or 'unknown'}) has the member's files open, and it is no etcd",
+                    hint="find out what it is and stop it, then type the command again",
+                )
+            since = signalled.setdefault(one.pid, time.monotonic())
+            if since + STOP_SECONDS / 2 < time.monotonic():
+                _signal(one.pid, signal.SIGKILL)
+            elif one.pid not in stopped:
+                stopped.append(one.pid)
+                _signal(one.pid, signal.SIGTERM)
+        if time.monotonic() > deadline:
+            raise RequorumError(f"etcd (pid {running[0].pid}) does not end within {STOP_SECONDS:.0f} s")
+        time.sleep(0.05)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+    except OSError as err:
+        raise RequorumError(f"etcd (pid {pid}) cannot be stopped: {err.strerror}", hint="run as its user") from err
+
+
+def start_detached(argv: Sequence[str], log: Path) -> int:
+    """Start a program that outlives this process, its output appended to a file. Returns its pid."""
+    try:
+        with log.open("ab") as out:
+            # A child that outlives us must not be ours to reap: it is started through a shell that ends at once.
+            done = subprocess.run(
+                ["/bin/sh", "-c", '"$@" >&2 & echo $!', "sh", *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=out,
+                env={"PATH": programs.PATH},
+                cwd="/",
+                start_new_session=True,
+                check=True,
+                timeout=10,
+            )
+        return int(done.stdout)
+    except (subprocess.SubprocessError, ValueError) as err:
+        raise RequorumError(f"{argv[0]} could not be started: {err}") from err

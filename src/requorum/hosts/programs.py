@@ -1,5 +1,7 @@
 """The one place that runs programs: argument lists only, an explicit environment, no standard input, a time limit."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
 import os
@@ -9,6 +11,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from requorum.hosts.bounds import within
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -27,6 +31,7 @@ class ProgramError(Exception):
     """A program that did not do its work. ``command`` can be pasted into a shell; ``detail`` is what it said last."""
 
     def __init__(self, argv: Sequence[str], what: str, detail: str = "") -> None:
+        self.argv = list(argv)
         self.command = shlex.join(argv)
         self.what = what
         self.detail = detail.strip()
@@ -55,6 +60,7 @@ def last_line(text: str) -> str:
     return lines[-1].strip()[:600] if lines else ""
 
 
+@within(7200.0)
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -94,7 +100,7 @@ def run(
     return Completed(out=out, err=said)
 
 
-def _kill_session(child: "subprocess.Popen[bytes]") -> None:
+def _kill_session(child: subprocess.Popen[bytes]) -> None:
     """Kill a program and whatever it started, and reap it."""
     with contextlib.suppress(OSError):
         os.killpg(child.pid, signal.SIGKILL)

@@ -1,6 +1,9 @@
 """etcd's own programs on a host, and what each version can do."""
 
+from __future__ import annotations
+
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +17,24 @@ _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 TOOL_SECONDS = 10.0
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A version, to compare."""
+    return tuple(int(one) for one in version.split("."))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """The programs of one etcd version. ``can_bump``: its restore knows --bump-revision (3.4.27, 3.5.10, 3.6.0)."""
 
-    etcd: Path
-    etcdctl: Path
-    etcdutl: Path
+    etcd: str
+    etcdctl: str
+    etcdutl: str
     version: str
+
+    @property
+    def folder(self) -> str:
+        """Where etcd lies."""
+        return os.path.dirname(self.etcd)
 
     @property
     def minor(self) -> str:
@@ -31,8 +44,8 @@ class Tools:
     @property
     def can_bump(self) -> bool:
         """Whether its restore can raise the revision."""
-        numbers = tuple(int(one) for one in self.version.split("."))
-        return numbers >= (3, 6, 0) or (3, 5, 10) <= numbers < (3, 6) or (3, 4, 27) <= numbers < (3, 5)
+        known = numbers(self.version)
+        return known >= (3, 6, 0) or (3, 5, 10) <= known < (3, 6) or (3, 4, 27) <= known < (3, 5)
 
 
 def find(folders: Sequence[Path | str]) -> Tools:
@@ -61,7 +74,7 @@ def find(folders: Sequence[Path | str]) -> Tools:
             raise RequorumError(
                 f"{program} is version {other}, but {etcd} is {version}", hint="use programs of one minor version"
             )
-    return Tools(etcd=etcd, etcdctl=etcdctl, etcdutl=etcdutl, version=version)
+    return Tools(etcd=str(etcd), etcdctl=str(etcdctl), etcdutl=str(etcdutl), version=version)
 
 
 def version_of(argv: Sequence[str | Path]) -> str:
@@ -88,7 +101,7 @@ def client_flags(endpoint: str, ca: str, cert: str, key: str) -> list[str]:
 def ctl_json(tools: Tools, flags: Sequence[str], words: Sequence[str], seconds: float) -> Any:
     """Run etcdctl with JSON output; raises ProgramError, also for output that is no JSON."""
     argv = [
-        str(tools.etcdctl),
+        tools.etcdctl,
         *flags,
         f"--command-timeout={seconds:.0f}s",
         f"--dial-timeout={min(seconds, 3):.0f}s",

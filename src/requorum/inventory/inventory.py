@@ -5,9 +5,8 @@
     tools: /opt/etcd                  # where etcd, etcdctl and etcdutl lie; default: the PATH
     snapshots: [backups/monday.db]    # files to recover from when the disks do not suffice
     hosts:
-      m1:
-        roles: [etcd]
-        etcd: {deployment: process, config: m1/etcd.yaml}
+      node1: {roles: [etcd, control-plane], address: 192.168.0.150, user: admin}    # over ssh; etcd is a systemd unit
+      m1: {etcd: {deployment: process, config: m1/etcd.yaml}}                       # a plain process on this machine
 
 It names hosts and roles only: member names, URLs, directories and certificates come from each member's own
 configuration. Paths are relative to the file's folder.
@@ -22,36 +21,22 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from requorum.errors import UsageError
 from requorum.etcdfiles.faults import open_regular
+from requorum.hosts.address import HERE, Address
+from requorum.inventory.values import ProcessDeployment, SystemdDeployment
 
 SCHEMA = "requorum/Inventory/v1"
 ROLES = ("etcd", "control-plane")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessDeployment:
-    """etcd as a plain process, started as ``etcd --config-file CONFIG``. ``log`` is where its output goes."""
-
-    config: str
-    log: str
-
-    @property
-    def config_file(self) -> Path:
-        """The config file."""
-        return Path(self.config)
-
-    @property
-    def log_file(self) -> Path:
-        """The log file."""
-        return Path(self.log)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One host, its roles, and its etcd."""
+    """One host, its roles, how it is reached, and how etcd is deployed there; ``member`` where the inventory names it."""
 
     name: str
     roles: tuple[str, ...]
-    etcd: ProcessDeployment
+    etcd: ProcessDeployment | SystemdDeployment
+    address: Address = HERE
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +47,8 @@ class Inventory:
     cluster: str
     hosts: tuple[Host, ...]
     tools: Path | None
-    snapshots: tuple[Path, ...]
+    snapshots: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -106,6 +92,12 @@ class _Reader:
             raise self.fail(f"{where} must be a path")
         return self.path.parent / Path(value).expanduser()
 
+    def snapshot(self, value: Any, hosts: dict[Any, Any]) -> str:
+        """A file beside the inventory, or ``HOST:PATH``."""
+        host, colon, path = str(value).partition(":")
+        on_host = colon and path.startswith("/") and host in {str(one) for one in hosts}
+        return str(value) if on_host else str(self.below(value, "snapshots"))
+
     def inventory(self, data: Any) -> Inventory:
         top = self.mapping(data, "the file", ("schema", "cluster", "tools", "snapshots", "hosts"))
         if top.get("schema") != SCHEMA:
@@ -124,18 +116,49 @@ class _Reader:
             cluster=cluster,
             hosts=tuple(self.host(str(name), body) for name, body in hosts.items()),
             tools=self.below(top["tools"], "tools") if top.get("tools") else None,
-            snapshots=tuple(self.below(one, "snapshots") for one in snapshots),
+            snapshots=tuple(self.snapshot(one, hosts) for one in snapshots),
         )
 
     def host(self, name: str, body: Any) -> Host:
         where = f"host {name}"
-        data = self.mapping(body, where, ("roles", "etcd"))
+        known = ("roles", "etcd", "address", "user", "port", "key", "ssh_args", "python", "local")
+        data = self.mapping(body or {}, where, known)
         roles = data.get("roles") or ["etcd"]
         if not isinstance(roles, list) or any(one not in ROLES for one in roles):
             raise self.fail(f"{where}: roles must be a list out of {', '.join(ROLES)}")
-        etcd = self.mapping(data.get("etcd"), f"{where}: etcd", ("deployment", "config", "log"))
-        if etcd.get("deployment") != "process":
-            raise self.fail(f"{where}: deployment {etcd.get('deployment')!r} is not known", hint="known: process")
+        etcd = data.get("etcd") or {}
+        kind = etcd.get("deployment", "systemd") if isinstance(etcd, dict) else ""
+        keys = {"systemd": ("deployment", "unit"), "process": ("deployment", "config", "log")}
+        self.mapping(etcd, f"{where}: etcd", keys.get(str(kind), ("deployment",)))
+        if kind == "systemd":
+            address = self.address(name, data, where)
+            unit = str(etcd.get("unit") or "etcd")
+            unit = unit if unit.endswith(".service") else f"{unit}.service"
+            return Host(name=name, roles=tuple(roles), etcd=SystemdDeployment(unit=unit), address=address)
+        if kind != "process":
+            raise self.fail(f"{where}: deployment {kind!r} is not known", hint="known: systemd, process")
         config = self.below(etcd.get("config"), f"{where}: config")
         log = self.below(etcd["log"], f"{where}: log") if etcd.get("log") else config.with_suffix(".log")
-        return Host(name=name, roles=tuple(roles), etcd=ProcessDeployment(config=str(config), log=str(log)))
+        deployment = ProcessDeployment(config=str(config), log=str(log))
+        remote = any(data.get(key) for key in ("address", "user", "port", "key", "ssh_args"))
+        address = self.address(name, data, where) if remote else HERE
+        return Host(name=name, roles=tuple(roles), etcd=deployment, address=address)
+
+    def address(self, name: str, data: dict[str, Any], where: str) -> Address:
+        port, words = data.get("port") or 0, data.get("ssh_args") or []
+        if not isinstance(port, int) or not 0 <= port < 65536:
+            raise self.fail(f"{where}: port must be a number")
+        if not isinstance(words, list) or any(not isinstance(one, str) for one in words):
+            raise self.fail(f"{where}: ssh_args must be a list of words")
+        host = str(data.get("address") or name)
+        if host.startswith("-"):
+            raise self.fail(f"{where}: {host!r} is no address")
+        return Address(
+            host=host,
+            local=bool(data.get("local", False)),
+            user=str(data.get("user") or ""),
+            port=port,
+            key=str(data.get("key") or ""),
+            ssh_args=tuple(words),
+            python=str(data.get("python") or ""),
+        )

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from requorum.errors import NoSource, Refused, UsageError
 from requorum.plan import runbook
-from requorum.plan.values import Phase, Plan, PlanMember, Step, StepKind
-from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Unknown
+from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
+from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
 from requorum.verdict import values
 from requorum.verdict.values import Source, Verdict
 
@@ -84,7 +84,29 @@ def _choose(verdict: Verdict, source_id: str) -> Source:
     raise UsageError(f"there is no source {source_id!r}", hint=f"known: {known}")
 
 
-def _member(evidence: MemberEvidence, role: str, why: str) -> PlanMember:
+def _tools(evidence: MemberEvidence, survey: Survey, folder: str, run: str) -> Tools:
+    """etcd's programs for a member: those on its host; where there are none, the folder that they are brought to."""
+    if isinstance(evidence.tools, Tools):
+        return evidence.tools
+    assert not isinstance(evidence.place, Unknown)
+    if evidence.name in _without_tools(survey):
+        folder = f"{evidence.place.work}/{run}/tools"
+    return Tools(
+        etcd=f"{folder}/etcd", etcdctl=f"{folder}/etcdctl", etcdutl=f"{folder}/etcdutl", version=survey.etcd_version
+    )
+
+
+def _without_tools(survey: Survey) -> set[str]:
+    return {
+        one.name
+        for one in survey.members
+        if not isinstance(one.tools, Tools)
+        and not isinstance(one.deployment, Unknown)
+        and one.deployment.kind != "process"
+    }
+
+
+def _member(evidence: MemberEvidence, role: str, why: str, survey: Survey, tools: str, run: str) -> PlanMember:
     assert isinstance(evidence.config, MemberConfig)
     assert not isinstance(evidence.deployment, Unknown)
     assert not isinstance(evidence.place, Unknown)
@@ -96,7 +118,20 @@ def _member(evidence: MemberEvidence, role: str, why: str) -> PlanMember:
         config=evidence.config,
         deployment=evidence.deployment,
         place=evidence.place,
-        was_running=not isinstance(evidence.process, Unknown) and evidence.process.running,
+        was_running=_was_running(evidence),
+        tools=_tools(evidence, survey, tools, run),
+        bring_tools=evidence.name in _without_tools(survey),
+    )
+
+
+def _was_running(evidence: MemberEvidence) -> bool:
+    """Whether etcd is to run again after a rollback; a crash loop is found between two tries as well."""
+    if not isinstance(evidence.process, Unknown) and evidence.process.running:
+        return True
+    return (
+        not isinstance(evidence.deployment, Unknown)
+        and evidence.deployment.kind == "systemd"
+        and evidence.deployment.wanted
     )
 
 
@@ -104,7 +139,8 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
     assert verdict.start is not None
     left = {one.member: one.why for one in verdict.start.left_behind}
     members = tuple(
-        _member(one, "leave fenced" if one.name in left else "start", left.get(one.name, "")) for one in survey.members
+        _member(one, "leave fenced" if one.name in left else "start", left.get(one.name, ""), survey, tools, run)
+        for one in survey.members
     )
     warnings = tuple(f"{name} stays fenced until it is replaced: {why}" for name, why in left.items())
     plan = _plan(survey, verdict, run, tools, members, powered_off)
@@ -120,6 +156,8 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         plan,
         [
             ("lock every member", "lock", _all),
+            ("bring etcd's programs where they are missing", "bring tools", _bring),
+            ("stop what writes to etcd", "stop services", _hosts),
             ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
             ("look again: read every disk in full, decide again", "look again", None),
             ("copy logs and dbs aside", "copy aside", _starting),
@@ -131,6 +169,8 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
             ("configure the rest", "configure", _rest),
             ("start the rest", "start", _rest),
             ("prove", "prove", None),
+            ("save a snapshot of what was proven", "save snapshot", None),
+            ("bring the rest back", "start services", _hosts),
             ("unlock", "unlock", _all),
         ],
     )
@@ -139,7 +179,7 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
 def _rebuild_plan(
     survey: Survey, verdict: Verdict, source: Source, run: str, tools: str, powered_off: tuple[str, ...]
 ) -> Plan:
-    members = tuple(_member(one, "restore", "") for one in survey.members)
+    members = tuple(_member(one, "restore", "", survey, tools, run) for one in survey.members)
     warnings = []
     bump = source.bump
     if bump and not survey.etcdutl_can_bump:
@@ -153,7 +193,7 @@ def _rebuild_plan(
         plan,
         kind="rebuild",
         source=source,
-        source_on=source.member or members[0].name,
+        source_on=source.member or _roomiest(members, source.host).name,
         token=f"requorum-{run}",
         bump=bump,
         least_revision=source.revision + bump if source.revision_exact else bump,
@@ -164,10 +204,12 @@ def _rebuild_plan(
         plan,
         [
             ("lock every member", "lock", _all),
+            ("bring etcd's programs where they are missing", "bring tools", _bring),
+            ("stop what writes to etcd", "stop services", _hosts),
             ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
             ("look again: read every disk in full, decide again", "look again", None),
             ("build the source and open it in a throwaway etcd", "build source", _source_host),
-            ("ship it to every member, the same bytes", "ship", _others),
+            ("ship it to every member at once, the same bytes", "ship", _together),
             ("restore it beside the old data", "restore beside", _starting),
             ("preflight", "preflight", _starting),
             ("the operator's word", "the operator's word", None),
@@ -176,6 +218,8 @@ def _rebuild_plan(
             ("configure: new token, state existing, fence lifted", "configure", _starting),
             ("start", "start", _starting),
             ("prove", "prove", None),
+            ("save a snapshot of what was proven", "save snapshot", None),
+            ("bring the rest back", "start services", _hosts),
             ("unlock", "unlock", _all),
         ],
     )
@@ -210,11 +254,34 @@ def _plan(
         powered_off=powered_off,
         phases=(),
         warnings=(),
+        hosts=tuple(
+            PlanHost(name=one.name, roles=one.roles, address=one.address, services=one.services)
+            for one in survey.hosts
+            if not one.unreachable
+        ),
     )
+
+
+def _roomiest(members: Sequence[PlanMember], host: str) -> PlanMember:
+    """Where a snapshot is opened that no member owns: on the host where it lies, else where most room is."""
+    return next((one for one in members if one.host == host), max(members, key=lambda one: one.place.free))
+
+
+def _bring(plan: Plan) -> tuple[PlanMember, ...]:
+    return tuple(one for one in plan.members if one.bring_tools)
+
+
+def _hosts(plan: Plan) -> tuple[PlanHost, ...]:
+    return tuple(one for one in plan.hosts if one.services)
 
 
 def _all(plan: Plan) -> tuple[PlanMember, ...]:
     return plan.members
+
+
+def _together(plan: Plan) -> tuple[None, ...]:
+    """One step for all members but the one where the source lies; none where that is the only one."""
+    return (None,) if len(plan.started) > 1 else ()
 
 
 def _starting(plan: Plan) -> tuple[PlanMember, ...]:
@@ -233,22 +300,20 @@ def _source_host(plan: Plan) -> tuple[PlanMember, ...]:
     return (plan.member(plan.source_on),)
 
 
-def _others(plan: Plan) -> tuple[PlanMember, ...]:
-    return tuple(one for one in plan.members if one.name != plan.source_on)
-
-
 def _with_phases(plan: Plan, outline: "Sequence[tuple[str, StepKind, object]]") -> Plan:
-    phases = []
-    for number, (title, kind, who) in enumerate(outline, 1):
-        members: tuple[PlanMember | None, ...] = who(plan) if callable(who) else (None,)
+    phases: list[Phase] = []
+    for title, kind, who in outline:
+        number = len(phases) + 1
+        targets: tuple[PlanMember | PlanHost | None, ...] = who(plan) if callable(who) else (None,)
         steps = tuple(
             Step(
-                id=f"{number:02}-{kind.replace(' ', '-')}" + (f"/{member.name}" if member else ""),
+                id=f"{number:02}-{kind.replace(' ', '-')}" + (f"/{one.name}" if one else ""),
                 kind=kind,
-                member=member.name if member else "",
-                commands=runbook.commands(plan, kind, member),
+                member=one.name if isinstance(one, PlanMember) else "",
+                host=one.name if isinstance(one, PlanHost) else "",
+                commands=runbook.commands(plan, kind, one),
             )
-            for member in members
+            for one in targets
         )
         if steps:
             phases.append(Phase(title=title, steps=steps))

@@ -2,27 +2,28 @@
 
 import shlex
 
-from requorum.plan.values import Plan, PlanMember, Step, StepKind, wal_work_of, work_of
+from requorum.plan.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
+
+q = shlex.quote
 
 
-def commands(plan: Plan, kind: StepKind, member: PlanMember | None) -> tuple[str, ...]:
+def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -> tuple[str, ...]:
     """What stands for a step in a runbook; comments where a step only looks."""
-    q = shlex.quote
-    if member is None:
+    if target is None:
         return _for_all(plan, kind)
-    place, run = member.place, plan.run
+    if isinstance(target, PlanHost):
+        return _for_host(plan, kind, target)
+    member, place, run = target, target.place, plan.run
     work, wal_work = work_of(member, run), wal_work_of(member, run)
-    config = member.deployment.config
-    aside = f"{config}.requorum-{run}"
     if kind == "lock":
         return (f"mkdir -p -m 0700 {q(work)}", f"echo {run} > {q(place.work + '/lock.json')}  # fails when it exists")
-    if kind == "fence":
+    if kind == "bring tools":
         return (
-            f"mv -n {q(config)} {q(aside)}",
-            f"echo fenced-by-requorum > {q(config)}",
-            f"pkill -TERM -f -- {q(f'--config-file {config}')}",
-            f"etcd --config-file {q(config)}  # must fail",
+            f"mkdir {q(work + '/tools')}",
+            f"cp etcd etcdctl etcdutl {q(work + '/tools/')}  # version {plan.etcd_version}",
         )
+    if kind == "fence":
+        return _fence(plan, member)
     if kind == "copy aside":
         lines = [f"cp -a --reflink=auto {q(place.data_dir + '/member')} {q(work + '/copy')}"]
         if place.wal_apart:
@@ -30,13 +31,8 @@ def commands(plan: Plan, kind: StepKind, member: PlanMember | None) -> tuple[str
         return tuple(lines)
     if kind == "build source":
         return _build(plan, member)
-    if kind == "ship":
-        return (
-            f"cp source.db {q(work + '/source.db')}",
-            f"sha256sum {q(work + '/source.db')}  # the same on all hosts",
-        )
     if kind == "restore beside":
-        return (shlex.join(restore_command("etcdutl", plan, member)),)
+        return (shlex.join(restore_command(member.tools.etcdutl, plan, member)),)
     if kind == "preflight":
         return (f"df {q(place.data_dir)}", "# owner, mode, free space, and that nothing runs on the files")
     if kind == "set aside":
@@ -50,13 +46,66 @@ def commands(plan: Plan, kind: StepKind, member: PlanMember | None) -> tuple[str
             lines.append(f"mv {q(wal_work + '/new-wal')}/* {q(place.wal_dir + '/')}")
         return tuple(lines)
     if kind == "configure":
-        return (
-            f"cp {q(aside)} {q(config)}",
-            *(f"# in {config}: {key}: {value}" for key, value in settings(plan, member).items()),
-        )
+        return _configure(plan, member)
     if kind == "start":
-        return (f"etcd --config-file {q(config)} >> {q(member.deployment.log)} 2>&1 &",)
+        return _start(member)
     return (f"rm {q(place.work + '/lock.json')}",)
+
+
+def _fence(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    deployment = member.deployment
+    if deployment.kind == "process":
+        config = deployment.config
+        return (
+            f"mv -n {q(config)} {q(_aside(plan, config))}",
+            f"echo fenced-by-requorum > {q(config)}",
+            f"pkill -TERM -f -- {q(f'--config-file {config}')}",
+            f"etcd --config-file {q(config)}  # must fail",
+        )
+    return (
+        f"mkdir -p {q(member.fence.rsplit('/', 1)[0])}",
+        f"printf '[Unit]\\nConditionPathExists=!%s\\n' {q(member.fence)} > {q(member.fence)}",
+        f"systemctl daemon-reload; systemctl stop {q(deployment.unit)}",
+        f"systemctl start {q(deployment.unit)}; systemctl is-active {q(deployment.unit)}  # must say inactive",
+    )
+
+
+def _aside(plan: Plan, path: str) -> str:
+    return f"{path}.requorum-{plan.run}"
+
+
+def _configure(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    deployment, wanted = member.deployment, settings(plan, member)
+    if deployment.kind == "process" or deployment.config:
+        config = deployment.config
+        lines = [] if deployment.kind == "process" else [f"ln {q(config)} {q(_aside(plan, config))}"]
+        lines += [f"cp {q(_aside(plan, config))} {q(config)}"] if deployment.kind == "process" else []
+        lines += [f"# in {config}: {key}: {value}" for key, value in wanted.items()]
+    else:
+        where = deployment.env_files[-1] if deployment.env_files else f"a drop-in of {deployment.unit}"
+        lines = [f"cp -a {q(where)} {q(_aside(plan, where))}"] if wanted and deployment.env_files else []
+        lines += [f"# in {where}: ETCD_{key.upper().replace('-', '_')}={value}" for key, value in wanted.items()]
+    if deployment.kind == "systemd":
+        lines.append(f"rm {q(member.fence)}; systemctl daemon-reload")
+    return tuple(lines)
+
+
+def _start(member: PlanMember) -> tuple[str, ...]:
+    deployment = member.deployment
+    if deployment.kind == "process":
+        return (f"etcd --config-file {q(deployment.config)} >> {q(deployment.log)} 2>&1 &",)
+    return (f"systemctl reset-failed {q(deployment.unit)}; systemctl start --no-block {q(deployment.unit)}",)
+
+
+def _for_host(plan: Plan, kind: StepKind, host: PlanHost) -> tuple[str, ...]:
+    """Units are stopped in their order, and come back in reverse; only those that ran or were enabled."""
+    if kind == "stop services":
+        names = " ".join(q(one.unit) for one in host.services)
+        return (f"systemctl stop {names}  # and a fence for each, as for etcd",)
+    wanted = [q(one.unit) for one in reversed(host.services) if one.wanted]
+    return (
+        (f"systemctl daemon-reload; systemctl start {' '.join(wanted)}",) if wanted else ("# nothing ran here before",)
+    )
 
 
 def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
@@ -64,12 +113,27 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
         return ("# every disk is read again, in full; the verdict must be the same", "requorum survey --verify")
     if kind == "the operator's word":
         return (f"# type {plan.cluster}",)
+    if kind == "ship":
+        source = plan.member(plan.source_on)
+        others = [one for one in plan.started if one.name != source.name]
+        path = f"{work_of(source, plan.run)}/source.db"
+        return (
+            *(
+                f"scp -3 {q(f'{source.host}:{path}')} {q(f'{one.host}:{work_of(one, plan.run)}/source.db')}"
+                for one in others
+            ),
+            "# sha256sum must be the same everywhere",
+        )
     if kind == "wait for a leader":
         first = ",".join(one.config.endpoint for one in plan.members if one.name in plan.first)
         return (f"etcdctl --endpoints={first} endpoint health  # until every one is healthy",)
     endpoints = ",".join(one.config.endpoint for one in plan.started)
     flags = " ".join(tls_flags(plan.started[0])) if plan.started else ""
     ctl = f"etcdctl --endpoints={endpoints}" + (f" {flags}" if flags else "")
+    if kind == "save snapshot":
+        one = plan.started[0]
+        ctl = f"etcdctl --endpoints={one.config.endpoint}" + (f" {flags}" if flags else "")
+        return (f"{ctl} snapshot save {q(work_of(one, plan.run) + '/proven.db')}",)
     return (
         f"{ctl} endpoint health",
         f"{ctl} endpoint status -w table",
@@ -100,8 +164,8 @@ def _build(plan: Plan, member: PlanMember) -> tuple[str, ...]:
             f"(requorum rebuild does the same by hand)"
         )
     lines += [
-        f"etcd --data-dir {shlex.quote(work + '/bench/data')} …  # revision must be {source.revision}",
-        f"etcdctl snapshot save {shlex.quote(work + '/source.db')}",
+        f"etcd --data-dir {q(work + '/bench/data')} …  # revision must be {source.revision}",
+        f"etcdctl snapshot save {q(work + '/source.db')}",
     ]
     return tuple(lines)
 
@@ -158,10 +222,11 @@ def rest_as_text(plan: Plan, done: tuple[str, ...]) -> list[str]:
             continue
         lines.append(f"{number:2}. {phase.title}")
         for step in steps:
-            lines += _step_lines(step)
+            lines += _step_lines(plan, step)
     return lines
 
 
-def _step_lines(step: Step) -> list[str]:
-    where = f"[{step.member}] " if step.member else ""
+def _step_lines(plan: Plan, step: Step) -> list[str]:
+    host = plan.member(step.member).host if step.member else step.host
+    where = f"[{host}] " if host else ""
     return [f"    {where}{command}" for command in step.commands]

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from requorum.survey.evidence import MemberConfig, Place, ProcessDeployment
+from requorum.survey.evidence import HERE, Address, Deployment, MemberConfig, Place, Service, Tools
 from requorum.verdict.values import Source
 
 StepKind = Literal[
     "lock",
+    "bring tools",
+    "stop services",
     "fence",
     "look again",
     "copy aside",
@@ -22,32 +24,63 @@ StepKind = Literal[
     "start",
     "wait for a leader",
     "prove",
+    "save snapshot",
+    "start services",
     "unlock",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanHost:
+    """A host in the plan, how it is reached, and the units that are stopped there, in the order in which they are."""
+
+    name: str
+    roles: tuple[str, ...] = ("etcd",)
+    address: Address = HERE
+    services: tuple[Service, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanMember:
-    """One member in the plan. ``role``: restored from the source, started as it is, or left fenced."""
+    """One member in the plan. ``role``: restored from the source, started as it is, or left fenced.
+
+    ``tools`` are etcd's programs on its host; ``bring_tools``: they are not there yet, and are brought along.
+    """
 
     name: str
     host: str
     role: Literal["restore", "start", "leave fenced"]
     why: str
     config: MemberConfig
-    deployment: ProcessDeployment
+    deployment: Deployment
     place: Place
     was_running: bool
+    tools: Tools
+    bring_tools: bool = False
+
+    @property
+    def fence(self) -> str:
+        """The file that keeps etcd from starting while a run is on."""
+        if self.deployment.kind == "process":
+            return self.deployment.config
+        return f"/etc/systemd/system/{self.deployment.unit}.d/90-requorum-fence.conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step. ``member`` is empty for a step that concerns all. ``commands`` are what a person would type."""
+    """One step: of a member, of a host (``host``), or of all where both are empty. ``commands`` are what a person would
+    type there."""
 
     id: str
     kind: StepKind
     member: str
     commands: tuple[str, ...]
+    host: str = ""
+
+    @property
+    def who(self) -> str:
+        """Whom it is about."""
+        return self.member or self.host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +122,11 @@ class Plan:
     first: tuple[str, ...] = ()
     phases: tuple[Phase, ...]
     warnings: tuple[str, ...]
+    hosts: tuple[PlanHost, ...] = ()
+
+    def host(self, name: str) -> PlanHost:
+        """A host by name."""
+        return next((one for one in self.hosts if one.name == name), PlanHost(name=name))
 
     def member(self, name: str) -> PlanMember:
         """A member by name."""

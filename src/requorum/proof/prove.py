@@ -4,23 +4,41 @@
 A difference in hash at one revision is never asked about again in the hope that it goes away.
 """
 
-import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
-from requorum.hosts import programs, tools
+from requorum.hosts import net, programs, tools
+from requorum.hosts.connection import Connection
 from requorum.hosts.tools import Tools
 
 HEALTH_SECONDS = 180.0
 SETTLE_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 CALL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A member that is asked on its own host, with the certificates that lie there."""
+
+    host: Connection
+    tools: Tools
+    config: MemberConfig
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self.config.name
+
+    @property
+    def flags(self) -> list[str]:
+        """etcdctl's flags."""
+        return tools.client_flags(self.config.endpoint, self.config.ca, self.config.cert, self.config.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +76,11 @@ Dead = Callable[[MemberConfig], str]
 """Says why a member cannot become healthy any more; empty while it may."""
 
 
-def prove(members: Sequence[MemberConfig], least_revision: int, found: Tools, dead: Dead) -> Proof:
+def prove(members: Sequence[Asked], least_revision: int, dead: Dead) -> Proof:
     """Wait until every member is healthy, then compare them; raises RequorumError with the first thing that is wrong."""
     with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
-        list(pool.map(lambda one: wait_healthy(one, found, dead), members))
-    statuses = _settled(members, found)
+        list(pool.map(lambda one: wait_healthy(one, dead), members))
+    statuses = _settled(members)
     rows = tuple(_row(member, status) for member, status in zip(members, statuses, strict=True))
     clusters = {str(status["header"]["cluster_id"]) for status in statuses}
     if len(clusters) > 1:
@@ -71,10 +89,10 @@ def prove(members: Sequence[MemberConfig], least_revision: int, found: Tools, de
     if revision < least_revision:
         low = next(row for row in rows if row.revision == revision)
         raise RequorumError(f"{low.member} is at revision {revision}, at least {least_revision} was predicted")
-    listed = _member_names(members[0], found)
+    listed = _member_names(members[0])
     unexpected = {name for name in listed if name} - {member.name for member in members}
-    digest = _equal_hash(members, revision, found)
-    alarms, warnings = _alarms(members, rows, found)
+    digest = _equal_hash(members, revision)
+    alarms, warnings = _alarms(members, rows)
     if unexpected:
         warnings.append(f"members that were not started: {', '.join(sorted(unexpected))}")
     return Proof(
@@ -87,57 +105,48 @@ def prove(members: Sequence[MemberConfig], least_revision: int, found: Tools, de
     )
 
 
-def _flags(member: MemberConfig) -> list[str]:
-    return tools.client_flags(member.endpoint, member.ca, member.cert, member.key)
-
-
-def _ask(member: MemberConfig, words: Sequence[str], found: Tools) -> Any:
+def _ask(member: Asked, words: Sequence[str]) -> Any:
     try:
-        return tools.ctl_json(found, _flags(member), words, CALL_SECONDS)
+        return member.host.call(tools.ctl_json, member.tools, member.flags, words, CALL_SECONDS)
     except programs.ProgramError as err:
         raise RequorumError(f"{member.name} does not answer: {err}") from err
 
 
-def wait_healthy(member: MemberConfig, found: Tools, dead: Dead) -> None:
+def wait_healthy(member: Asked, dead: Dead) -> None:
     """Wait until a member commits a proposal; not for one whose process has ended."""
     began = time.monotonic()
     deadline = began + HEALTH_SECONDS
     while True:
         try:
-            if not _listens(member.endpoint):  # etcdctl would wait a second before its second try
-                raise programs.ProgramError(["etcdctl"], "is not run yet", f"nothing listens at {member.endpoint}")
-            answer = tools.ctl_json(found, _flags(member), ["endpoint", "health"], 3)
+            if not member.host.call(
+                net.answers, member.config.endpoint
+            ):  # etcdctl would wait a second before its second try
+                raise programs.ProgramError(
+                    ["etcdctl"], "is not run yet", f"nothing listens at {member.config.endpoint}"
+                )
+            answer = member.host.call(tools.ctl_json, member.tools, member.flags, ["endpoint", "health"], 3)
             if isinstance(answer, list) and answer and answer[0].get("health"):
                 return
             said = str(answer)
         except programs.ProgramError as err:
             said = programs.last_line(err.detail) or str(err)
-        if time.monotonic() > began + GRACE_SECONDS and (why := dead(member)):
+        if time.monotonic() > began + GRACE_SECONDS and (why := dead(member.config)):
             raise RequorumError(f"{member.name} does not run: {why}", hint="look at its log, then resume")
         if time.monotonic() > deadline:
             raise RequorumError(
-                f"{member.name} ({member.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
+                f"{member.name} ({member.config.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
                 hint="look at its log; the command that goes on is printed below",
             )
         time.sleep(0.05)
 
 
-def _listens(endpoint: str) -> bool:
-    parts = urlsplit(endpoint)
-    try:
-        with socket.create_connection((parts.hostname or "localhost", parts.port or 2379), timeout=3):
-            return True
-    except (OSError, ValueError):
-        return False
-
-
-def _settled(members: Sequence[MemberConfig], found: Tools) -> list[dict[str, Any]]:
+def _settled(members: Sequence[Asked]) -> list[dict[str, Any]]:
     """The status of every member once all have applied as much as the first one had."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         statuses: list[dict[str, Any]] = []
         for member in members:
-            answer = _ask(member, ["endpoint", "status"], found)
+            answer = _ask(member, ["endpoint", "status"])
             try:
                 statuses.append(answer[0]["Status"])
                 int(statuses[-1]["header"]["revision"])
@@ -155,11 +164,11 @@ def _settled(members: Sequence[MemberConfig], found: Tools) -> list[dict[str, An
         time.sleep(0.1)
 
 
-def _row(member: MemberConfig, status: dict[str, Any]) -> Row:
+def _row(member: Asked, status: dict[str, Any]) -> Row:
     header = status["header"]
     return Row(
         member=member.name,
-        endpoint=member.endpoint,
+        endpoint=member.config.endpoint,
         id=f"{int(header['member_id']):x}",
         version=str(status.get("version", "")),
         db_size=int(status.get("dbSize", 0)),
@@ -173,18 +182,18 @@ def _row(member: MemberConfig, status: dict[str, Any]) -> Row:
     )
 
 
-def _member_names(member: MemberConfig, found: Tools) -> list[str]:
-    answer = _ask(member, ["member", "list"], found)
+def _member_names(member: Asked) -> list[str]:
+    answer = _ask(member, ["member", "list"])
     return [str(one.get("name", "")) for one in answer.get("members", [])]
 
 
-def _equal_hash(members: Sequence[MemberConfig], revision: int, found: Tools) -> str:
+def _equal_hash(members: Sequence[Asked], revision: int) -> str:
     """The hash at one revision, the same on every member; waits only for compactions to become the same."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
         hashes: dict[str, tuple[int, int]] = {}
         for member in members:
-            answer = _ask(member, ["endpoint", "hashkv", f"--rev={revision}"], found)
+            answer = _ask(member, ["endpoint", "hashkv", f"--rev={revision}"])
             body = answer[0]["HashKV"]
             hashes[member.name] = (int(body["hash"]), int(body.get("compact_revision", 0)))
         if len({compacted for _, compacted in hashes.values()}) == 1:
@@ -202,17 +211,19 @@ def _equal_hash(members: Sequence[MemberConfig], revision: int, found: Tools) ->
     return f"{digests.pop():x}"
 
 
-def _alarms(members: Sequence[MemberConfig], rows: Sequence[Row], found: Tools) -> tuple[list[str], list[str]]:
+def _alarms(members: Sequence[Asked], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """The alarms that stand, and what to do. NOSPACE is disarmed only where there is room again; CORRUPT never."""
-    answer = _ask(members[0], ["alarm", "list"], found)
+    answer = _ask(members[0], ["alarm", "list"])
     names = {1: "NOSPACE", 2: "CORRUPT"}
     raised = {names.get(int(one.get("alarm", 0)), str(one.get("alarm"))) for one in answer.get("alarms", [])}
     warnings: list[str] = []
     if raised == {"NOSPACE"}:
-        room = all(row.db_size < member.quota for row, member in zip(rows, members, strict=True))
+        room = all(row.db_size < member.config.quota for row, member in zip(rows, members, strict=True))
         if room:
             try:
-                programs.run([found.etcdctl, *_flags(members[0]), "alarm", "disarm"], seconds=CALL_SECONDS)
+                first = members[0]
+                argv = [first.tools.etcdctl, *first.flags, "alarm", "disarm"]
+                first.host.call(programs.run, argv, seconds=CALL_SECONDS)
             except programs.ProgramError as err:
                 warnings.append(f"the NOSPACE alarm could not be disarmed: {err}")
             else:

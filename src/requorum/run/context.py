@@ -1,4 +1,4 @@
-"""What every step is given: the plan, the journal, etcd's programs, and a way to ask the operator."""
+"""What every step is given: the plan, the journal, the hosts, and a way to ask the operator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from requorum.deployments import process
+from requorum.deployments import kinds
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 from requorum.hosts import files, processes
+from requorum.hosts.connection import Connection, Connections
 from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan, PlanMember, wal_work_of, work_of
+from requorum.proof.prove import Asked
 from requorum.run.journal import Journal
 from requorum.verdict.values import Source
 
@@ -24,16 +26,18 @@ class Context:
     """One run in progress.
 
     ``ask`` shows a text, and returns whether the operator confirmed with the cluster's name. ``fresh``: this process
-    began the run.
+    began the run. ``programs`` replaces etcd's programs of the plan where an operator named others.
     """
 
     journal: Journal
-    tools: Tools
+    connections: Connections
     ask: Callable[[str], bool]
+    programs: Tools | None = None
     take_over: bool = False
     fresh: bool = False
     epoch: int = 1
     warnings: list[str] = field(default_factory=list)
+    moved: Callable[[str, int, int], None] = lambda _who, _done, _of: None
 
     @property
     def plan(self) -> Plan:
@@ -56,12 +60,22 @@ class Context:
         seen = self.journal.result("look again", "")
         return int(seen["least_revision"]) if isinstance(seen, dict) else self.plan.least_revision
 
+    def host(self, member: PlanMember) -> Connection:
+        """The host that a member is on."""
+        return self.connections[member.host]
+
+    def tools(self, member: PlanMember) -> Tools:
+        """etcd's programs on a member's host."""
+        return self.programs or member.tools
+
+    def asked(self) -> list[Asked]:
+        """The members that run in the end, and how each is asked: on its own host, with its own certificates."""
+        return [Asked(host=self.host(one), tools=self.tools(one), config=one.config) for one in self.plan.started]
+
     def dead(self, config: MemberConfig) -> str:
         """Why a member that was started does not run any more; empty while it does."""
         member = self.plan.member(config.name)
-        if processes.holders_of(folders_of(member)):
-            return ""
-        return process.last_words(member.deployment)
+        return kinds.of(member.deployment).dead(self.host(member), member.deployment, folders_of(member))
 
     def work(self, member: PlanMember) -> Path:
         """This run's folder on the file system of a member's data dir."""
@@ -77,9 +91,9 @@ def folders_of(member: PlanMember) -> list[Path]:
     return [Path(member.place.data_dir), Path(member.place.wal_dir)]
 
 
-def nothing_runs(member: PlanMember) -> None:
+def nothing_runs(context: Context, member: PlanMember) -> None:
     """Raise RequorumError when a process is on a member's files."""
-    running = processes.holders_of(folders_of(member))
+    running = context.host(member).call(processes.holders_of, folders_of(member))
     if running:
         one = running[0]
         raise RequorumError(
@@ -88,29 +102,17 @@ def nothing_runs(member: PlanMember) -> None:
         )
 
 
-def still_fenced(member: PlanMember, run: str) -> None:
+def still_fenced(context: Context, member: PlanMember) -> None:
     """Raise RequorumError unless this run's fence stands and nothing runs on the files."""
-    by = process.fenced_by(member.deployment)
-    if by != run:
+    by = kinds.of(member.deployment).fenced_by(context.host(member), member.deployment)
+    if by != context.plan.run:
         raise RequorumError(
-            f"{member.name}: the fence is gone ({member.deployment.config} was replaced)",
+            f"{member.name}: the fence is gone ({member.fence} was replaced)",
             hint="somebody, or a configuration tool, wrote the file back: stop that, then resume",
         )
-    nothing_runs(member)
+    nothing_runs(context, member)
 
 
-def children(folder: Path) -> list[Path]:
-    """What is in a dir, but for what must stay there."""
-    if not folder.is_dir():
-        return []
-    return sorted(one for one in folder.iterdir() if one.name not in KEPT)
-
-
-def move_children(source: Path, target: Path) -> int:
+def move_children(host: Connection, source: Path, target: Path) -> int:
     """Move everything in a folder to another on the same file system; what was moved before stays moved."""
-    found = children(source)
-    if found:
-        files.make_dir(target)
-    for one in found:
-        files.rename_durably(one, target / one.name)
-    return len(found)
+    return host.call(files.move_children, source, target, KEPT)

@@ -5,6 +5,7 @@ A phase ends at a barrier: when one of its steps fails, the others are let finis
 
 import contextlib
 import shlex
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
@@ -14,12 +15,14 @@ import anyio.to_thread
 
 from requorum.errors import Locked, Refused, RequorumError, StoppedMidway, UsageError
 from requorum.hosts import files
+from requorum.hosts.channel import Lost
 from requorum.plan import runbook
-from requorum.plan.values import Phase, PlanMember, Step
+from requorum.plan.values import Phase, PlanHost, PlanMember, Step
 from requorum.run import journal as journals
 from requorum.run import lock
 from requorum.run.context import Context
 from requorum.run.steps import (
+    bring_tools,
     build_source,
     configure,
     copy_aside,
@@ -31,6 +34,8 @@ from requorum.run.steps import (
     prove,
     put_copy_back,
     restore_beside,
+    save_snapshot,
+    services,
     set_aside,
     ship,
     start,
@@ -40,6 +45,8 @@ from requorum.run.steps import (
 
 DO: dict[str, Callable[[Context, Any], Any]] = {
     "lock": locking.do,
+    "bring tools": bring_tools.do,
+    "stop services": services.stop,
     "fence": fence.do,
     "look again": look_again.do,
     "copy aside": copy_aside.do,
@@ -54,6 +61,8 @@ DO: dict[str, Callable[[Context, Any], Any]] = {
     "start": start.do,
     "wait for a leader": wait_for_leader.do,
     "prove": prove.do,
+    "save snapshot": save_snapshot.do,
+    "start services": services.start,
     "unlock": locking.release,
 }
 
@@ -61,6 +70,13 @@ CHECKS = ("lock", "look again", "preflight")
 """Steps that are done again when a run is resumed before any data was moved: the world may have become another."""
 
 UNLOCKED = ("lock", "unlock")
+
+START_APART = 0.7
+"""Seconds between two starts. With the initial corruption check, which Kubespray switches on, members that start at the
+same instant wait 15 s for each other (measured)."""
+
+LOOKS = 3
+"""So many times a step is looked at again whose connection dropped: its outcome is unknown until then."""
 
 
 class Progress(Protocol):
@@ -102,22 +118,23 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     gate = anyio.Lock()
 
     async def one(step: Step) -> None:
-        member = context.plan.member(step.member) if step.member else None
+        target = _target(context, step)
         progress.step(step, "begins", "")
         try:
-            if member is not None and step.kind not in UNLOCKED:
-                lock.check(member, context.plan.run)
+            await anyio.to_thread.run_sync(_check_locks, context, step)
             async with gate:
-                context.journal.write(journals.BEGIN, step.id, _journaled(step))
-            act = partial(DO[step.kind], context, member)
+                await anyio.to_thread.run_sync(partial(_write, context, journals.BEGIN, step))
+            act = partial(_act, context, step, target)
             # The operator is asked on the main thread: only there a Ctrl-C reaches the prompt.
             result = act() if step.kind == "the operator's word" else await anyio.to_thread.run_sync(act)
             async with gate:
-                context.journal.write(journals.DONE, step.id, _journaled(step), result=result)
+                await anyio.to_thread.run_sync(partial(_write, context, journals.DONE, step, result=result))
         except (RequorumError, OSError) as err:
             failures.append((step, err))
-            with contextlib.suppress(OSError):  # a full disk: what was begun is in the journal already
-                context.journal.write(journals.FAILED, step.id, _journaled(step), why=str(err))
+            with contextlib.suppress(
+                OSError, RequorumError
+            ):  # a full disk, or the host is gone: it began, the journal says
+                _write(context, journals.FAILED, step, why=str(err))
             progress.step(step, "failed", str(err))
             return
         progress.step(step, "done", "")
@@ -132,7 +149,42 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     async with anyio.create_task_group() as group:
         for step in steps:
             group.start_soon(one, step)
+            if step.kind == "start" and len(steps) > 1:
+                await anyio.sleep(START_APART)
     return failures
+
+
+def _check_locks(context: Context, step: Step) -> None:
+    """Refuse to act once somebody else has taken over what the step acts on."""
+    if step.kind in UNLOCKED:
+        return
+    members = [context.plan.member(step.member)] if step.member else context.plan.members
+    for member in members:
+        lock.check(context.host(member), member, context.plan.run)
+
+
+def _target(context: Context, step: Step) -> PlanMember | PlanHost | None:
+    """The member or the host that a step is about."""
+    if step.host:
+        return context.plan.host(step.host)
+    return context.plan.member(step.member) if step.member else None
+
+
+def _act(context: Context, step: Step, target: PlanMember | PlanHost | None) -> Any:
+    """Carry a step out. Where the connection drops, nobody knows how far it came: every step looks at the disk and does
+    what is left, so it is called again, once the host answers and what was under way there has ended."""
+    for look in range(1, LOOKS + 1):
+        try:
+            return DO[step.kind](context, target)
+        except Lost:
+            if look == LOOKS:
+                raise
+            time.sleep(look)
+    raise AssertionError
+
+
+def _write(context: Context, event: str, step: Step, **more: Any) -> None:
+    context.journal.write(event, step.id, _journaled(step), **more)
 
 
 def _journaled(step: Step) -> str:
@@ -153,7 +205,7 @@ def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exceptio
         )
     if isinstance(first, (Refused, StoppedMidway, Locked)):
         return first
-    what = "; ".join(f"{step.member or 'the cluster'}: {_text(err)}" for step, err in failures)
+    what = "; ".join(f"{step.who or 'the cluster'}: {_text(err)}" for step, err in failures)
     hints = [err.hint for _, err in failures if isinstance(err, RequorumError) and err.hint]
     run = plan.run
     changed = (
@@ -180,8 +232,8 @@ def _release_own(context: Context) -> None:
     if context.fresh and context.journal.begun <= {step.id for step in context.plan.phases[0].steps}:
         for member in context.plan.members:
             with contextlib.suppress(RequorumError, OSError):
-                lock.release(member, context.plan.run)
-                files.remove_made(context.work(member))
+                lock.release(context.host(member), member, context.plan.run)
+                context.host(member).call(files.remove_made, context.work(member))
         files.remove_made(context.journal.folder)  # nothing was done: there is nothing to resume
 
 
@@ -191,7 +243,7 @@ async def roll_back(context: Context, progress: Progress) -> int:
     if journal.state == journals.ROLLED_BACK:
         raise UsageError(f"run {plan.run} was rolled back already")
     for member in plan.members:
-        lock.take(member, plan.run, context.epoch, take_over=context.take_over)
+        lock.take(context.host(member), member, plan.run, context.epoch, take_over=context.take_over)
     journal.write(journals.ROLLING_BACK)
     undone = 0
     for title, kinds, undo in _undoing(context):
@@ -206,7 +258,7 @@ async def roll_back(context: Context, progress: Progress) -> int:
         progress.phase(0, 0, title)
         failures = await _undo_all(context, title, steps, undo, progress)
         if failures:
-            what = "; ".join(f"{step.member}: {_text(err)}" for step, err in failures)
+            what = "; ".join(f"{step.who}: {_text(err)}" for step, err in failures)
             raise StoppedMidway(
                 f"the rollback stopped in '{title}': {what}",
                 changed="nothing is lost: old and new data are both kept",
@@ -214,13 +266,13 @@ async def roll_back(context: Context, progress: Progress) -> int:
             )
         undone += len(steps)
     for member in plan.members:
-        lock.release(member, plan.run)
+        lock.release(context.host(member), member, plan.run)
     journal.write(journals.ROLLED_BACK)
     return undone
 
 
 async def _undo_all(
-    context: Context, title: str, steps: list[Step], undo: Callable[[Context, PlanMember], None], progress: Progress
+    context: Context, title: str, steps: list[Step], undo: Callable[[Context, Any], None], progress: Progress
 ) -> list[tuple[Step, Exception]]:
     """Undo some steps at the same time; all are let finish.
 
@@ -233,12 +285,12 @@ async def _undo_all(
     async def one(step: Step) -> None:
         try:
             async with gate:
-                await anyio.to_thread.run_sync(undo, context, context.plan.member(step.member))
+                await anyio.to_thread.run_sync(undo, context, _target(context, step))
         except (RequorumError, OSError) as err:
             failures.append((step, err))
             progress.step(step, "failed", str(err))
             return
-        context.journal.write(journals.UNDONE, f"{title}: {step.id}", step.member)
+        await anyio.to_thread.run_sync(context.journal.write, journals.UNDONE, f"{title}: {step.id}", step.member)
         progress.step(step, "undone", "")
 
     async with anyio.create_task_group() as group:
@@ -247,7 +299,7 @@ async def _undo_all(
     return failures
 
 
-def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Context, PlanMember], None]]]":
+def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Context, Any], None]]]":
     """The undo of each kind of step, in the order in which they are taken back."""
     data = (
         [("put the copies back", ("configure",), put_copy_back.undo)]
@@ -258,8 +310,10 @@ def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Co
         ]
     )
     return [
+        ("stop what writes to etcd", ("start services",), services.stop_again),
         ("fence and stop what was started", ("start",), configure.undo),
         ("fence again", ("configure",), configure.undo),
         *data,
         ("put the configuration back", ("fence",), fence.undo),
+        ("bring the rest back", ("stop services",), services.bring_back),
     ]

@@ -16,7 +16,9 @@ import msgspec
 
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
-from requorum.plan.values import Plan, work_of
+from requorum.hosts.connection import Connection, Connections, Here
+from requorum.plan.values import Plan, PlanMember, work_of
+from requorum.survey import codec
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 BEGIN, DONE, FAILED, UNDONE = "begin", "done", "failed", "undone"
@@ -38,6 +40,7 @@ class Journal:
 
     folder: Path
     plan: Plan
+    connections: Connections | None = None
     done: dict[str, Any] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     undone: set[str] = field(default_factory=set)
@@ -50,15 +53,20 @@ class Journal:
         return self.folder / "journal.jsonl"
 
     def write(self, event: str, step: str = "", member: str = "", **more: Any) -> None:
-        """Append one line, durable, here and on the member that it is about."""
+        """Append one line, durable, here and on the member that it is about; on all where it is about the cluster."""
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "event": event, "step": step, "member": member, **more}
         raw = json.dumps(line, separators=(",", ":")).encode() + b"\n"
-        _append(self.path, raw)
-        if member:
-            beside = Path(work_of(self.plan.member(member), self.plan.run))
-            if beside.is_dir():
-                _append(beside / "journal.jsonl", raw)
+        files.append_durably(self.path, raw)
+        for one in self.plan.members:
+            host = _host(one, self.plan, self.connections)
+            if host is None or member not in ("", one.name):
+                continue
+            try:
+                host.call(files.append_if_there, _beside(one, self.plan.run), raw)
+            except (RequorumError, OSError):
+                if member:
+                    raise
         self._take(line)
 
     def _take(self, line: dict[str, Any]) -> None:
@@ -88,27 +96,25 @@ class Journal:
         return any(step.id in self.begun for phase in self.plan.phases for step in phase.steps if step.kind in kinds)
 
 
-def _append(path: Path, raw: bytes) -> None:
-    """Add whole lines. One that a power cut left half written is cut off first: its action had not begun."""
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        if size and os.pread(fd, 1, size - 1) != b"\n":
-            os.ftruncate(fd, os.pread(fd, size, 0).rfind(b"\n") + 1)
-        os.write(fd, raw)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _host(member: PlanMember, plan: Plan, connections: Connections | None) -> Connection | None:
+    """The way to a member's host; None where it is another machine, and no connection was made."""
+    if connections is not None and member.host in connections.names():
+        return connections[member.host]
+    return Here(member.host) if plan.host(member.host).address.local else None
 
 
-def create(plan: Plan) -> Journal:
+def _beside(member: PlanMember, run: str) -> Path:
+    return Path(work_of(member, run)) / "journal.jsonl"
+
+
+def create(plan: Plan, connections: Connections | None = None) -> Journal:
     """Start the journal of a new run."""
     folder = state_folder() / "runs" / plan.run
-    journal = Journal(folder=folder, plan=plan)
+    journal = Journal(folder=folder, plan=plan, connections=connections)
     try:
         files.make_dir(folder)
         files.write_durably(folder / "plan.json", msgspec.json.encode(plan))
-        _append(journal.path, b"")
+        files.append_durably(journal.path, b"")
         files.fsync_dir(folder)
     except OSError as err:
         raise RequorumError(
@@ -124,27 +130,56 @@ def is_run_name(name: str) -> bool:
     return bool(_RUN_NAME.fullmatch(name))
 
 
-def load(run: str) -> Journal:
+def known_here(run: str) -> bool:
+    """Whether this machine has the run's plan."""
+    return is_run_name(run) and (state_folder() / "runs" / run / "plan.json").is_file()
+
+
+def adopt(plan: Plan, raw: bytes) -> None:
+    """Keep a plan here that was found on a host, so that its run can go on from this machine."""
+    folder = state_folder() / "runs" / plan.run
+    files.make_dir(folder)
+    files.append_durably(folder / "journal.jsonl", b"")
+    files.write_durably(folder / "plan.json", raw)
+
+
+def load_plan(run: str) -> Plan:
+    """The plan of a run that was begun here."""
+    folder = _folder_of(run)
+    try:
+        plan = codec.decode(files.read_file(folder / "plan.json"), Plan)
+    except OSError as err:
+        raise _unreadable(folder / "plan.json", err.strerror or str(err)) from err
+    except UsageError as err:
+        raise _unreadable(folder / "plan.json", err.message) from err
+    if plan.run != run:
+        raise _unreadable(folder / "plan.json", f"it is the plan of run {plan.run}")
+    return plan
+
+
+def _folder_of(run: str) -> Path:
+    folder = state_folder() / "runs" / run
+    if not is_run_name(run) or not folder.is_dir():
+        raise UsageError(
+            f"there is no run {run} here",
+            hint="requorum runs lists the runs on this machine; with -i INVENTORY a run is taken up from its hosts",
+        )
+    return folder
+
+
+def load(run: str, connections: Connections | None = None) -> Journal:
     """Open the journal of a run that was begun; raises UsageError when there is none, or it cannot be read.
 
     What the members keep of it beside their data is read too: a line that is lost here may be there.
     """
-    folder = state_folder() / "runs" / run
-    if not is_run_name(run) or not folder.is_dir():
-        raise UsageError(f"there is no run {run} here", hint="requorum runs lists the runs on this machine")
-    try:
-        plan = msgspec.json.decode(files.read_file(folder / "plan.json"), type=Plan)
-    except OSError as err:
-        raise _unreadable(folder / "plan.json", err.strerror or str(err)) from err
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        raise _unreadable(folder / "plan.json", str(err)) from err
-    if plan.run != run:
-        raise _unreadable(folder / "plan.json", f"it is the plan of run {plan.run}")
-    journal = Journal(folder=folder, plan=plan)
+    folder = _folder_of(run)
+    plan = load_plan(run)
+    journal = Journal(folder=folder, plan=plan, connections=connections)
     for member in plan.members:
-        beside = Path(work_of(member, run)) / "journal.jsonl"
-        if beside.exists():
-            for line in _lines(beside):
+        host = _host(member, plan, connections)
+        path = _beside(member, run)
+        if host is not None and host.call(files.there, path):
+            for line in _lines(path, host):
                 journal._take(line)
     for line in _lines(journal.path):
         journal._take(line)
@@ -158,10 +193,10 @@ def _unreadable(path: Path, why: str) -> UsageError:
     )
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _lines(path: Path, host: Connection | None = None) -> list[dict[str, Any]]:
     """A journal's whole lines. The last one, when a power cut left it half written, is passed over."""
     try:
-        raw = files.read_file(path)
+        raw = host.call(files.read_file, path) if host else files.read_file(path)
     except OSError as err:
         raise _unreadable(path, err.strerror or str(err)) from err
     if not raw.strip(b"\0"):

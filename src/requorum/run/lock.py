@@ -14,9 +14,14 @@ from typing import Any
 
 from requorum.errors import Locked, RequorumError
 from requorum.hosts import files
+from requorum.hosts.connection import Connection
 from requorum.plan.values import PlanMember
 
 _LOOK = "find out whether a run is in progress (requorum runs); if none is, remove that file and try again"
+
+
+BUSY = "busy"
+"""Beside the lock: held by whatever acts on that host, so that a dropped connection's work is waited for."""
 
 
 def me(run: str, epoch: int) -> dict[str, Any]:
@@ -58,11 +63,11 @@ def path_of(member: PlanMember) -> Path:
     return Path(member.place.work) / "lock.json"
 
 
-def read(member: PlanMember) -> dict[str, Any]:
+def read(host: Connection, member: PlanMember) -> dict[str, Any]:
     """What the lock says; empty when nobody holds it."""
     path = path_of(member)
     try:
-        data = json.loads(files.read_file(path))
+        data = json.loads(host.call(files.read_file, path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as err:
@@ -72,37 +77,55 @@ def read(member: PlanMember) -> dict[str, Any]:
     return data
 
 
-def take(member: PlanMember, run: str, epoch: int, *, take_over: bool = False) -> None:
-    """Take the lock; raises Locked when another run, or another process of this run, holds it."""
-    files.make_dir(path_of(member).parent)
+def take(host: Connection, member: PlanMember, run: str, epoch: int, *, take_over: bool = False) -> None:
+    """Take the lock; raises Locked when another run, or another process of this run, holds it.
+
+    Work that an earlier connection of this run left behind on the host is waited for.
+    """
+    host.call(files.make_dir, path_of(member).parent)
     mine = json.dumps(me(run, epoch)).encode()
-    if files.create_exclusively(path_of(member), mine):
-        return
-    held = read(member)
+    if not host.call(files.create_exclusively, path_of(member), mine):
+        _take_held(host, member, run, epoch, take_over=take_over)
+    host.hold(str(path_of(member).with_name(BUSY)))
+
+
+def _take_held(host: Connection, member: PlanMember, run: str, epoch: int, *, take_over: bool) -> None:
+    held = read(host, member)
     if held.get("run") != run:
         raise Locked(
             f"{member.name} is locked by run {held.get('run')} of {held.get('holder')} (pid {held.get('pid')})",
             hint=f"requorum resume {held.get('run')} goes on with it, requorum rollback {held.get('run')} undoes it",
         )
-    if held.get("pid") == os.getpid() and held.get("started") == _started(os.getpid()):
+    if _mine(held):
         return
     if not (take_over or _gone(held)):
         raise Locked(
             f"run {run} is held by {held.get('holder')} (pid {held.get('pid')}, epoch {held.get('epoch')})",
             hint=f"if that process is certainly gone: requorum resume {run} --take-over",
         )
-    files.write_durably(path_of(member), json.dumps(me(run, max(epoch, int(held.get("epoch", 0)) + 1))).encode())
+    new = json.dumps(me(run, max(epoch, int(held.get("epoch", 0)) + 1))).encode()
+    host.call(files.write_durably, path_of(member), new)
 
 
-def check(member: PlanMember, run: str) -> None:
+def _mine(held: dict[str, Any]) -> bool:
+    """Whether this very process holds it."""
+    return (
+        held.get("pid") == os.getpid()
+        and held.get("started") == _started(os.getpid())
+        and held.get("boot") == _boot()
+        and str(held.get("holder", "")).endswith(f"@{socket.gethostname()}")
+    )
+
+
+def check(host: Connection, member: PlanMember, run: str) -> None:
     """Refuse to act when somebody else has taken the lock over."""
-    held = read(member)
-    if held.get("run") != run or held.get("pid") != os.getpid():
+    held = read(host, member)
+    if held.get("run") != run or not _mine(held):
         raise Locked(f"{member.name}: the lock was taken over by {held.get('holder')} (epoch {held.get('epoch')})")
 
 
-def release(member: PlanMember, run: str) -> None:
+def release(host: Connection, member: PlanMember, run: str) -> None:
     """Give the lock back, if it is this run's and this process holds it."""
-    held = read(member)
-    if held.get("run") == run and held.get("pid") == os.getpid() and held.get("started") == _started(os.getpid()):
-        files.remove_made(path_of(member))
+    held = read(host, member)
+    if held.get("run") == run and _mine(held):
+        host.call(files.remove_made, path_of(member))

@@ -17,6 +17,15 @@ from requorum.survey.evidence import Unknown
 T = TypeVar("T")
 
 
+def _of_kind(data: Any, among: "list[Any]") -> Any:
+    """Which of several dataclasses a value is of: the one whose ``kind`` it says."""
+    for one in among:
+        kind = typing.get_type_hints(one).get("kind")
+        if isinstance(data, dict) and data.get("kind") in typing.get_args(kind):
+            return one
+    raise TypeError("a value of no known kind")
+
+
 def decode(raw: bytes, kind: type[T]) -> T:
     """A value of a dataclass type from JSON; raises UsageError when it is none."""
     try:
@@ -34,8 +43,8 @@ def _build(data: Any, kind: Any) -> Any:
             return _build(data, Unknown)
         if data is None:
             return msgspec.convert(data, kind)
-        (other,) = (one for one in args if one not in (Unknown, type(None)))
-        return _build(data, other)
+        others = [one for one in args if one not in (Unknown, type(None))]
+        return _build(data, others[0] if len(others) == 1 else _of_kind(data, others))
     if origin is tuple and isinstance(data, list):
         return tuple(_build(one, args[0]) for one in data)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):

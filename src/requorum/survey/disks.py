@@ -1,8 +1,11 @@
 """One data dir or snapshot file, read into evidence. Reads only, takes no lock, and never raises for a bad file."""
 
+from __future__ import annotations
+
 import datetime
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.etcdfiles import bbolt, datadir, mvcc, requests, simulate, verify
@@ -14,6 +17,7 @@ from requorum.etcdfiles.protowire import WireError
 from requorum.etcdfiles.verify import Verified
 from requorum.etcdfiles.wal import Log
 from requorum.hosts import files, processes
+from requorum.hosts.bounds import within
 from requorum.survey import logs
 from requorum.survey.evidence import (
     Checked,
@@ -29,6 +33,7 @@ from requorum.survey.evidence import (
 )
 
 
+@within(1800.0)
 def read_member(
     data_dir: str, wal_dir: str, *, in_full: bool
 ) -> tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown]:
@@ -53,6 +58,7 @@ def read_member(
     return db, log_evidence, _tail(facts, log, verified, applied)
 
 
+@within(1800.0)
 def read_snapshot(path: str, host: str, *, in_full: bool) -> SnapshotEvidence:
     """A saved snapshot, or a db file that was copied."""
     facts, why = _facts(path)
@@ -63,6 +69,23 @@ def read_snapshot(path: str, host: str, *, in_full: bool) -> SnapshotEvidence:
     except EtcdFileError as err:
         return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=str(err)))
     return SnapshotEvidence(path=path, host=host, db=_db(facts, verified, facts.consistent_index))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """A db read in full, in short. ``fault`` is the first thing that is wrong with it."""
+
+    hash: str
+    revision: int
+    fault: str
+
+
+@within(1800.0)
+def verify_briefly(path: str) -> Brief:
+    """Read a db in full; raises EtcdFileError when it cannot be read at all."""
+    found = verify.verify_db(path)
+    fault = "" if found.sound else found.damage[0].detail if found.damage else f"revisions {found.gaps[:1]} are missing"
+    return Brief(hash=f"{found.hash:x}", revision=found.revision, fault=fault)
 
 
 def read_process(folders: Sequence[str]) -> ProcessEvidence:
@@ -153,7 +176,7 @@ def _db(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:
 
 
 def _modified(path: str) -> str:
-    written = datetime.datetime.fromtimestamp(os.stat(path).st_mtime, datetime.UTC)
+    written = datetime.datetime.fromtimestamp(os.stat(path).st_mtime, datetime.timezone.utc)
     return written.isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
 
 

@@ -4,11 +4,18 @@ Indexes and terms are raft's, revisions are etcd's main revisions, sizes are byt
 hexadecimal). What is not known is :class:`Unknown` with the reason, never ``None``.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from typing import Literal
 
+from requorum.deployments.config import Deployment as Deployment
 from requorum.deployments.config import MemberConfig as MemberConfig
-from requorum.inventory.inventory import ProcessDeployment as ProcessDeployment
+from requorum.hosts.address import HERE as HERE
+from requorum.hosts.address import Address as Address
+from requorum.hosts.tools import Tools as Tools
+from requorum.inventory.values import ProcessDeployment as ProcessDeployment
+from requorum.inventory.values import SystemdDeployment as SystemdDeployment
 
 SCHEMA = "requorum/Survey/v1"
 
@@ -228,18 +235,45 @@ class MemberEvidence:
     data_dir: str
     wal_dir: str
     config: MemberConfig | Unknown
-    deployment: ProcessDeployment | Unknown
+    deployment: Deployment | Unknown
     place: Place | Unknown
     process: ProcessEvidence | Unknown
     live: LiveEvidence | Unknown
     db: DbEvidence | Unknown
     log: LogEvidence | Unknown
     tail: Tail | Unknown
+    tools: Tools | Unknown = Unknown(unknown="not looked for")
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A unit of Kubernetes on a host. ``wanted``: it ran, or was to run at boot, before anybody fenced it."""
+
+    unit: str
+    active: str
+    wanted: bool
+    fenced_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostEvidence:
+    """One host: why it cannot be reached (empty when it can), how far its clock is off, and what runs there.
+
+    ``clock_ahead`` is in seconds against the operator's machine, as exact as the connection is quick.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    unreachable: str = ""
+    clock_ahead: float = 0.0
+    address: Address = HERE
+    services: tuple[Service, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotEvidence:
-    """A snapshot file or backup that was given."""
+    """A snapshot file or backup that was given. ``host`` is where it lies, empty for the operator's machine."""
 
     path: str
     host: str
@@ -258,4 +292,5 @@ class Survey:
     snapshots: tuple[SnapshotEvidence, ...] = ()
     etcd_version: str = ""
     etcdutl_can_bump: bool = False
+    hosts: tuple[HostEvidence, ...] = ()
     notes: tuple[str, ...] = field(default=())

@@ -1,44 +1,64 @@
-"""The survey: every member and every snapshot read at once, none of them changed."""
+"""The survey: every host, member and snapshot read at once, none of them changed."""
 
 import datetime
 import json
 import os
-import socket
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
-from requorum.deployments import process
-from requorum.deployments.config import MemberConfig
-from requorum.errors import RequorumError, UsageError
+from requorum.deployments import kinds
+from requorum.deployments.config import Deployment, MemberConfig
+from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import programs, tools
+from requorum.hosts import net, programs, tools, units
+from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
-from requorum.inventory.inventory import Host, Inventory, ProcessDeployment
+from requorum.inventory.inventory import Host, Inventory
+from requorum.inventory.values import SystemdDeployment
 from requorum.survey import disks
-from requorum.survey.evidence import LiveEvidence, MemberEvidence, SnapshotEvidence, Survey, Unknown
+from requorum.survey.evidence import (
+    HostEvidence,
+    LiveEvidence,
+    MemberEvidence,
+    Service,
+    SnapshotEvidence,
+    Survey,
+    Unknown,
+)
 
-ANSWER_SECONDS = 3.0
+SERVICES = ("kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service", "kubelet.service")
+"""What is stopped before etcd, in this order, and comes back in reverse."""
 
 
 async def survey_hosts(
-    inventory: Inventory, found: Tools, *, in_full: bool, snapshots: Sequence[Path] = (), only: Sequence[str] = ()
+    inventory: Inventory,
+    connections: Connections,
+    found: Tools | None = None,
+    *,
+    in_full: bool,
+    snapshots: Sequence[str | Path] = (),
+    powered_off: Sequence[str] = (),
 ) -> Survey:
-    """Survey the members of an inventory, and the snapshots named in it or given."""
-    hosts = [host for host in inventory.hosts if "etcd" in host.roles and (not only or host.name in only)]
+    """Survey the hosts of an inventory but those that are off, their members, and the snapshots named in it or given.
+
+    ``found`` are etcd's programs for members that are plain processes.
+    """
+    hosts = [host for host in inventory.hosts if host.name not in powered_off]
+    reading = [partial(survey_member, host, connections[host.name], found, in_full=in_full) for host in hosts]
+    looking = [partial(look_at_host, host, connections[host.name]) for host in hosts]
     wanted = [*inventory.snapshots, *snapshots]
-    return await _survey(
-        inventory.cluster,
-        [partial(survey_host, host, found, in_full=in_full) for host in hosts],
-        wanted,
-        in_full=in_full,
-        found=found,
+    files = [partial(read_snapshot, str(one), connections, in_full=in_full) for one in wanted]
+    members, seen, read = await _all_at_once(
+        [one for one, host in zip(reading, hosts, strict=True) if "etcd" in host.roles], looking, files
     )
+    return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen)
 
 
 async def survey_dirs(
@@ -70,9 +90,13 @@ async def survey_dirs(
     apart += [None] * (len(data_dirs) - len(apart))
     names = _names(data_dirs)
     reading = [
-        partial(survey_dir, path, names[at], wal_dir=apart[at], in_full=in_full) for at, path in enumerate(data_dirs)
+        partial(read_dir, Here(), str(path), names[at], wal_dir=str(apart[at] or ""), in_full=in_full)
+        for at, path in enumerate(data_dirs)
     ]
-    return await _survey("", reading, files, in_full=in_full, found=found)
+    members, _, read = await _all_at_once(
+        reading, [], [partial(read_snapshot, str(one), None, in_full=in_full) for one in files]
+    )
+    return _survey("", members, read, in_full=in_full, found=found)
 
 
 def _names(dirs: Sequence[Path]) -> list[str]:
@@ -85,119 +109,177 @@ def _names(dirs: Sequence[Path]) -> list[str]:
     return [str(path) for path in dirs]
 
 
-async def _survey(
+async def _all_at_once(
+    members: "Sequence[partial[MemberEvidence]]",
+    hosts: "Sequence[partial[HostEvidence]]",
+    snapshots: "Sequence[partial[SnapshotEvidence]]",
+) -> tuple[list[MemberEvidence], list[HostEvidence], list[SnapshotEvidence]]:
+    found: list[list[object]] = [[], [], []]
+
+    async def one(at: int, number: int, read: Any) -> None:
+        found[at][number] = await anyio.to_thread.run_sync(read)
+
+    async with anyio.create_task_group() as group:
+        for at, some in enumerate((members, hosts, snapshots)):
+            found[at] = [None] * len(some)
+            for number, read in enumerate(some):
+                group.start_soon(one, at, number, read)
+    return found[0], found[1], found[2]  # type: ignore[return-value]
+
+
+def _survey(
     cluster: str,
-    reading: "Sequence[partial[MemberEvidence]]",
-    snapshots: Sequence[Path],
+    members: Sequence[MemberEvidence],
+    snapshots: Sequence[SnapshotEvidence],
     *,
     in_full: bool,
     found: Tools | None,
+    hosts: Sequence[HostEvidence] = (),
 ) -> Survey:
-    members: dict[int, MemberEvidence] = {}
-    files: dict[int, SnapshotEvidence] = {}
-
-    async def member(at: int, read: "partial[MemberEvidence]") -> None:
-        members[at] = await anyio.to_thread.run_sync(read)
-
-    async def snapshot(at: int, path: Path) -> None:
-        read = partial(disks.read_snapshot, str(path), socket.gethostname(), in_full=in_full)
-        files[at] = await anyio.to_thread.run_sync(read)
-
-    async with anyio.create_task_group() as group:
-        for at, read in enumerate(reading):
-            group.start_soon(member, at, read)
-        for at, path in enumerate(snapshots):
-            group.start_soon(snapshot, at, path)
+    at_hand = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
+    newest = max(at_hand, key=lambda one: tools.numbers(one.version), default=None)
     return Survey(
         cluster=cluster,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         verified=in_full,
-        members=tuple(members[at] for at in sorted(members)),
-        snapshots=tuple(files[at] for at in sorted(files)),
-        etcd_version=found.version if found else "",
-        etcdutl_can_bump=found.can_bump if found else False,
+        members=tuple(members),
+        snapshots=tuple(snapshots),
+        etcd_version=newest.version if newest else "",
+        etcdutl_can_bump=bool(at_hand) and all(one.can_bump for one in at_hand),
+        hosts=tuple(hosts),
     )
 
 
-def survey_host(host: Host, found: Tools, *, in_full: bool) -> MemberEvidence:
+def look_at_host(host: Host, connection: Connection) -> HostEvidence:
+    """A host's clock, and the units of Kubernetes on it."""
+    try:
+        before = time.time()
+        there = connection.call(net.clock)
+        ahead = there - (before + time.time()) / 2
+        services = services_of(connection) if isinstance(host.etcd, SystemdDeployment) else ()
+    except Unreachable as err:
+        return HostEvidence(name=host.name, roles=host.roles, address=host.address, unreachable=err.message)
+    except RequorumError:
+        services = ()
+    return HostEvidence(
+        name=host.name, roles=host.roles, address=host.address, clock_ahead=round(ahead, 1), services=services
+    )
+
+
+def services_of(connection: Connection) -> tuple[Service, ...]:
+    """The units of Kubernetes that are installed on a host."""
+    return tuple(
+        Service(unit=one.name, active=one.active, wanted=one.wanted, fenced_by=one.fenced_by)
+        for one in connection.call(units.show, list(SERVICES))
+        if one.there
+    )
+
+
+def survey_member(host: Host, connection: Connection, found: Tools | None, *, in_full: bool) -> MemberEvidence:
     """One member of an inventory: its configuration, its process, its disk, and its answer when it runs."""
     try:
-        config = process.read_config(host.etcd)
+        deployment = kinds.of(host.etcd).find(connection, host.etcd)
+        config = kinds.of(deployment).read_config(connection, deployment)
+        at_hand = found if deployment.kind == "process" and found else find_tools(connection, deployment)
+        return read_dir(
+            connection,
+            config.data_dir,
+            host.name,
+            wal_dir=config.wal_dir,
+            in_full=in_full,
+            config=config,
+            deployment=deployment,
+            found=at_hand,
+        )
     except RequorumError as err:
-        nothing = Unknown(unknown=str(err))
+        reachable = not isinstance(err, Unreachable)
+        nothing = Unknown(unknown=err.message if reachable else f"unreachable: {err.message}")
         return MemberEvidence(
-            name=host.name,
+            name=host.member or host.name,
             host=host.name,
             data_dir="",
             wal_dir="",
             config=nothing,
-            deployment=host.etcd,
+            deployment=host.etcd if host.etcd.kind == "process" else nothing,
             place=nothing,
             process=nothing,
             live=nothing,
             db=nothing,
             log=nothing,
             tail=nothing,
+            reachable=reachable,
         )
-    return survey_dir(
-        Path(config.data_dir),
-        host.name,
-        wal_dir=Path(config.wal_dir),
-        in_full=in_full,
-        config=config,
-        deployment=host.etcd,
-        found=found,
-    )
 
 
-def survey_dir(
-    path: Path,
+def find_tools(connection: Connection, deployment: Deployment) -> Tools | Unknown:
+    """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path."""
+    own = [os.path.dirname(deployment.program)] if isinstance(deployment, SystemdDeployment) else []
+    try:
+        return connection.call(tools.find, [*own, *programs.PATH.split(":")])
+    except Unreachable:
+        raise
+    except RequorumError as err:
+        return Unknown(unknown=err.message)
+
+
+def read_dir(
+    connection: Connection,
+    path: str,
     name: str,
     *,
-    wal_dir: Path | None,
+    wal_dir: str,
     in_full: bool,
     config: MemberConfig | None = None,
-    deployment: ProcessDeployment | None = None,
-    found: Tools | None = None,
+    deployment: Deployment | None = None,
+    found: Tools | Unknown | None = None,
 ) -> MemberEvidence:
     """One data dir. A db that a running etcd holds is read by its few pages only, never in full."""
-    layout = datadir.layout_of(str(path), str(wal_dir) if wal_dir else None)
-    running = disks.read_process([layout.data_dir, layout.wal_dir])
+    layout = datadir.layout_of(path, wal_dir or None)
+    running = connection.call(disks.read_process, [layout.data_dir, layout.wal_dir])
     live: LiveEvidence | Unknown = Unknown(unknown="it is not running")
-    if config is not None and found is not None and (running.running or answers(config.endpoint)):
-        live = ask(config, found)
-    db, log, tail = disks.read_member(layout.data_dir, layout.wal_dir, in_full=in_full and not running.running)
+    if config is not None and isinstance(found, Tools) and (running.running or answers(connection, config.endpoint)):
+        live = ask(connection, config, found)
+    db, log, tail = connection.call(
+        disks.read_member, layout.data_dir, layout.wal_dir, in_full=in_full and not running.running
+    )
     return MemberEvidence(
         name=config.name if config else name,
-        host=name if config else socket.gethostname(),
+        host=name if config else os.uname().nodename,
         data_dir=layout.data_dir,
         wal_dir=layout.wal_dir,
         config=config or Unknown(unknown="plain data dirs come without one"),
         deployment=deployment or Unknown(unknown="plain data dirs come without one"),
-        place=disks.read_place(layout),
+        place=connection.call(disks.read_place, layout),
         process=running,
         live=live,
         db=db,
         log=log,
         tail=tail,
+        tools=found or Unknown(unknown="not looked for"),
     )
 
 
-def answers(endpoint: str) -> bool:
-    """Whether something accepts connections at a client URL."""
-    try:
-        parts = urlsplit(endpoint)
-        with socket.create_connection((parts.hostname or "localhost", parts.port or 2379), timeout=ANSWER_SECONDS):
-            return True
-    except (OSError, ValueError):
-        return False
+def read_snapshot(named: str, connections: Connections | None, *, in_full: bool) -> SnapshotEvidence:
+    """A snapshot file: on this machine, or ``HOST:PATH`` on a host of the inventory."""
+    host, colon, path = named.partition(":")
+    if colon and connections is not None and host in connections.names() and path.startswith("/"):
+        try:
+            return connections[host].call(disks.read_snapshot, path, host, in_full=in_full)
+        except Unreachable as err:
+            return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=err.message))
+    return disks.read_snapshot(named, "", in_full=in_full)
 
 
-def ask(config: MemberConfig, found: Tools) -> LiveEvidence | Unknown:
+def answers(connection: Connection, url: str) -> bool:
+    """Whether something listens at a URL, as seen from a host."""
+    return connection.call(net.answers, url)
+
+
+def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvidence | Unknown:
     """A running member's own status."""
     flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
     try:
-        answer = tools.ctl_json(found, flags, ["endpoint", "status"], ANSWER_SECONDS)
+        answer = connection.call(tools.ctl_json, found, flags, ["endpoint", "status"], net.ANSWER_SECONDS)
         status = answer[0]["Status"]
         header = status["header"]
         return LiveEvidence(

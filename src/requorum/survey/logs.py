@@ -1,5 +1,7 @@
 """A member's WAL and .snap files, read into evidence: who votes, how far it goes, and why etcd would not start from it."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Iterable

@@ -7,6 +7,8 @@ empty ones (they change no key, and the members they name do not exist here). A 
 is taken at once, at the revision that was predicted.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import secrets
@@ -24,8 +26,8 @@ from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
 from requorum.hosts import files, programs, tools
+from requorum.hosts.bounds import within
 from requorum.hosts.tools import Tools
-from requorum.verdict.values import Source
 
 START_SECONDS = 120.0
 RESTORE_SECONDS = 1800.0
@@ -63,19 +65,7 @@ class Built:
     total_keys: int
 
 
-def recipe_of(source: Source) -> Recipe:
-    """What it takes to build a source."""
-    return Recipe(
-        db=source.db,
-        wal_dir=source.wal_dir,
-        from_index=source.from_index,
-        to_index=source.to_index,
-        revision=source.revision,
-        exact=source.revision_exact,
-        saved_snapshot=source.saved_snapshot,
-    )
-
-
+@within(3600.0)
 def build(recipe: Recipe, target: Path, bench: Path, found: Tools) -> Built:
     """Build ``target`` from a recipe in the folder ``bench``, which is made and removed again.
 
@@ -197,7 +187,7 @@ def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
             stderr=log,
             env={"PATH": programs.PATH},
             cwd=bench,
-            process_group=0,
+            start_new_session=True,
             preexec_fn=programs.die_with_parent,
         )
     try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from requorum.deployments import process
+from requorum.deployments import kinds
 from requorum.plan import runbook
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context, folders_of, nothing_runs
@@ -10,14 +10,16 @@ from requorum.run.context import Context, folders_of, nothing_runs
 
 def do(context: Context, member: PlanMember) -> Any:
     """Only what must change is changed; the original stays set aside."""
-    if process.fenced_by(member.deployment):
-        nothing_runs(member)
+    kind, host = kinds.of(member.deployment), context.host(member)
+    if kind.fenced_by(host, member.deployment):
+        nothing_runs(context, member)
     changes = runbook.settings(context.plan, member)
-    process.lift(member.deployment, context.plan.run, changes)
+    kind.lift(host, member.deployment, context.plan.run, changes)
     return changes
 
 
 def undo(context: Context, member: PlanMember) -> None:
     """Fence again, and stop what was started."""
-    process.fence(member.deployment, context.plan.run)
-    process.stop(folders_of(member))
+    kind, host = kinds.of(member.deployment), context.host(member)
+    kind.fence(host, member.deployment, context.plan.run)
+    kind.stop(host, member.deployment, folders_of(member))

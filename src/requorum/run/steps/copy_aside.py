@@ -6,32 +6,19 @@ from typing import Any
 from requorum.errors import RequorumError
 from requorum.hosts import files
 from requorum.plan.values import PlanMember
-from requorum.run.context import Context, children, still_fenced
+from requorum.run.context import KEPT, Context, still_fenced
 
 
 def do(context: Context, member: PlanMember) -> Any:
-    """Copy everything in the data dir, and the WAL dir where it lies apart."""
-    still_fenced(member, context.plan.run)
-    place, copied = member.place, 0
+    """Copy everything in the data dir, and the WAL dir where it lies apart; a copy left half done is made again."""
+    still_fenced(context, member)
+    place, host = member.place, context.host(member)
     if place.free < place.used:
         raise RequorumError(
             f"{member.name}: no room for a copy of the data dir: {place.used} bytes needed, {place.free} free",
             hint=f"make room on the file system of {place.data_dir}, then resume",
         )
-    copied += _copy(Path(place.data_dir), context.work(member) / "copy")
+    copied = host.call(files.copy_children, Path(place.data_dir), context.work(member) / "copy", KEPT)
     if place.wal_apart:
-        copied += _copy(Path(place.wal_dir), context.wal_work(member) / "copy-wal")
+        copied += host.call(files.copy_children, Path(place.wal_dir), context.wal_work(member) / "copy-wal", KEPT)
     return {"files": copied}
-
-
-def _copy(source: Path, target: Path) -> int:
-    """A copy that was left half done is made again."""
-    part = target.with_name(f"{target.name}.part")
-    if target.exists():
-        return 0
-    files.remove_made(part)
-    files.make_dir(part)
-    for one in children(source):
-        files.copy_tree_durably(one, part / one.name)
-    files.rename_durably(part, target)
-    return sum(1 for _ in target.rglob("*"))

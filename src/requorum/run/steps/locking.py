@@ -1,6 +1,5 @@
 """Lock a member for this run; unlock it at the end."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,20 +12,16 @@ from requorum.run.context import Context
 
 def do(context: Context, member: PlanMember) -> Any:
     """Take the lock, and leave the plan beside the member's data, so that any machine can go on from there."""
-    lock.take(member, context.plan.run, context.epoch, take_over=context.take_over)
+    host = context.host(member)
+    lock.take(host, member, context.plan.run, context.epoch, take_over=context.take_over)
     work = context.work(member)
-    files.make_dir(work)
-    if not (work / "plan.json").exists():
-        files.write_durably(work / "plan.json", msgspec.json.encode(context.plan))
+    host.call(files.make_dir, work)
+    if not host.call(files.there, work / "plan.json"):
+        host.call(files.write_durably, work / "plan.json", msgspec.json.encode(context.plan))
     return {"work": str(work)}
-
-
-def undo(context: Context, member: PlanMember) -> None:
-    """Give the lock back."""
-    release(context, member)
 
 
 def release(context: Context, member: PlanMember) -> Any:
     """Give the lock back; what was set aside stays until ``requorum cleanup``."""
-    lock.release(member, context.plan.run)
-    return {"kept": str(Path(context.work(member)))}
+    lock.release(context.host(member), member, context.plan.run)
+    return {"kept": str(context.work(member))}

@@ -7,6 +7,7 @@ import anyio.from_thread
 import msgspec
 
 from requorum.errors import Refused
+from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.plan.values import Plan, PlanMember
@@ -20,7 +21,7 @@ from requorum.verdict.values import Verdict
 def do(context: Context, _: PlanMember | None) -> Any:
     """Raises Refused when the world has become another than the plan's."""
     plan = context.plan
-    verdict = decide(anyio.from_thread.run(survey_again, plan, context.tools))
+    verdict = decide(anyio.from_thread.run(survey_again, plan, context.connections, context.programs))
     why = what_changed(plan, verdict)
     if why:
         raise Refused(
@@ -41,12 +42,16 @@ def do(context: Context, _: PlanMember | None) -> Any:
     }
 
 
-async def survey_again(plan: Plan, found: Tools) -> Survey:
+async def survey_again(plan: Plan, connections: Connections, found: Tools | None) -> Survey:
     """Read every disk that a plan is about, in full."""
-    hosts = tuple(Host(name=one.name, roles=("etcd",), etcd=one.deployment) for one in plan.members)
+    hosts = tuple(
+        Host(name=one.host, roles=("etcd",), etcd=one.deployment, address=plan.host(one.host).address)
+        for one in plan.members
+    )
+    at_hand = found or next((one.tools for one in plan.members if one.deployment.kind == "process"), None)
     cluster = plan.cluster.rsplit("-", 1)[0]
     inventory = Inventory(path=Path("/"), cluster=cluster, hosts=hosts, tools=None, snapshots=())
-    return await gather.survey_hosts(inventory, found, in_full=True, snapshots=[Path(one) for one in plan.snapshots])
+    return await gather.survey_hosts(inventory, connections, at_hand, in_full=True, snapshots=plan.snapshots)
 
 
 def what_changed(plan: Plan, verdict: Verdict, *, to_the_letter: bool = False) -> str:

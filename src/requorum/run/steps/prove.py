@@ -11,6 +11,5 @@ from requorum.run.context import Context
 
 def do(context: Context, _: PlanMember | None) -> Any:
     """Raises RequorumError with the first thing that is not as promised."""
-    started = [one.config for one in context.plan.started]
-    proof = prove.prove(started, context.least_revision, context.tools, context.dead)
+    proof = prove.prove(context.asked(), context.least_revision, context.dead)
     return msgspec.to_builtins(proof)

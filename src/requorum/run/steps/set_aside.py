@@ -10,27 +10,25 @@ from requorum.run.context import Context, move_children, still_fenced
 
 def do(context: Context, member: PlanMember) -> Any:
     """Everything in the dirs moves into this run's folders beside them; the dirs themselves stay, with their owner."""
-    still_fenced(member, context.plan.run)
-    data_dir = Path(member.place.data_dir)
+    still_fenced(context, member)
+    host, data_dir = context.host(member), Path(member.place.data_dir)
     moved = 0
     if member.place.wal_apart:
-        moved += move_children(Path(member.place.wal_dir), context.wal_work(member) / "old-wal")
-    if not data_dir.exists():
-        files.write_durably(context.work(member) / "made-data-dir", b"")
-        files.make_dir(data_dir)
-    moved += move_children(data_dir, context.work(member) / "old")
+        moved += move_children(host, Path(member.place.wal_dir), context.wal_work(member) / "old-wal")
+    if not host.call(files.there, data_dir):
+        host.call(files.write_durably, context.work(member) / "made-data-dir", b"")
+        host.call(files.make_dir, data_dir)
+    moved += move_children(host, data_dir, context.work(member) / "old")
     return {"moved": moved}
 
 
 def undo(context: Context, member: PlanMember) -> None:
     """Put the old data and the old log back."""
-    data_dir = Path(member.place.data_dir)
-    move_children(context.work(member) / "old", data_dir)
+    host, data_dir = context.host(member), Path(member.place.data_dir)
+    move_children(host, context.work(member) / "old", data_dir)
     if member.place.wal_apart:
-        move_children(context.wal_work(member) / "old-wal", Path(member.place.wal_dir))
+        move_children(host, context.wal_work(member) / "old-wal", Path(member.place.wal_dir))
     made = context.work(member) / "made-data-dir"
-    if made.exists():
-        if data_dir.exists() and not any(data_dir.iterdir()):
-            data_dir.rmdir()
-            files.fsync_dir(data_dir.parent)
-        files.remove_made(made)
+    if host.call(files.there, made):
+        host.call(files.remove_if_empty, data_dir)
+        host.call(files.remove_made, made)

@@ -10,7 +10,7 @@ from requorum.run.context import Context
 def do(context: Context, _: PlanMember | None) -> Any:
     """Raises RequorumError when they do not become healthy in time."""
     plan = context.plan
-    for member in plan.started:
-        if member.name in plan.first:
-            prove.wait_healthy(member.config, context.tools, context.dead)
+    for one in context.asked():
+        if one.config.name in plan.first:
+            prove.wait_healthy(one, context.dead)
     return {"healthy": list(plan.first)}

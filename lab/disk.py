@@ -1,0 +1,90 @@
+"""Writes what lies on the hosts' disks before they are first switched on: all in Kubespray's places."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab import access, kubespray
+from lab.kubespray import CERTIFICATES, EVENTS, MAIN, SERVICES, Cluster, Place
+from lab.options import JUMP, Options
+
+UNITS = "etc/systemd/system"
+ENDS = (".pem", "-key.pem")
+
+
+def clusters(options: Options) -> tuple[Cluster, ...]:
+    """The etcd clusters of a lab."""
+    return (MAIN, EVENTS) if options.events else (MAIN,)
+
+
+def write_shared(layer: Path, options: Options) -> None:
+    """Write the layer that all hosts have in common: the etcd programs."""
+    folder = layer / "usr/local/bin"
+    folder.mkdir(parents=True)
+    for program in ("etcd", "etcdctl", "etcdutl"):
+        shutil.copy(Path(options.etcd_dir) / program, folder / program)
+        (folder / program).chmod(0o755)
+
+
+def write_host(root: Path, place: Place, places: Sequence[Place], gateway: str) -> None:
+    """Write what any host has: its name, its address, who the others are."""
+    (root / "etc/hostname").write_text(place.name + "\n")
+    (root / "etc/machine-id").write_text(os.urandom(16).hex() + "\n")
+    lines = ["127.0.0.1 localhost", *(f"{one.address} {one.name} {one.etcd_name}".strip() for one in places)]
+    (root / "etc/hosts").write_text("\n".join(lines) + "\n")
+    _enable(root, "lab-network", kubespray.network_unit(place.address, gateway))
+
+
+def write_node(root: Path, place: Place, places: Sequence[Place], options: Options, pki: Path) -> None:
+    """Write a host of etcd: certificates, environment files, units, empty data dirs."""
+    owner = access.ids_of(root, options.user)
+    folder = root / CERTIFICATES.lstrip("/")
+    folder.mkdir(parents=True)
+    for name in ("ca.pem", *(f"{kind}-{place.name}{end}" for kind in ("member", "admin", "node") for end in ENDS)):
+        shutil.copy(pki / name, folder / name)
+        (folder / name).chmod(0o600 if name.endswith("-key.pem") else 0o644)
+    for path in (folder, *folder.iterdir()):
+        os.chown(path, *owner)
+    folder.chmod(0o700)
+    for cluster in clusters(options):
+        for data in filter(None, (cluster.data_dir, kubespray.wal_dir(cluster, options))):
+            inside = root / data.lstrip("/")
+            inside.mkdir(parents=True, exist_ok=True)
+            inside.chmod(0o700)
+            os.chown(inside, *owner)
+        _enable(root, cluster.unit, kubespray.etcd_unit(cluster, options.user))
+    let_wal_in(root, options, may=True)
+    write_environment(root, place, places, options, "new")
+    for service in SERVICES:
+        _enable(root, service, kubespray.service_unit(service))
+    if place.name in options.no_python:
+        for path in (root / "usr/bin").glob("python3*"):
+            path.unlink()
+
+
+def let_wal_in(root: Path, options: Options, *, may: bool) -> None:
+    """Let etcd make its WAL dir, or no longer: it makes it under another name beside it, and renames it.
+
+    Only a first start does that, so an etcd that is not root has no need of the folder above later on.
+    """
+    if options.wal_dir and options.user != "root":
+        above = (root / options.wal_dir.lstrip("/")).parent
+        os.chown(above, access.ids_of(root, options.user if may else "root")[0], 0)  # systemd resets modes, not owners
+
+
+def write_environment(root: Path, place: Place, places: Sequence[Place], options: Options, state: str) -> None:
+    """Write the environment files of a host's members; ``state`` is new or existing."""
+    nodes = [one for one in places if one.name != JUMP]
+    for cluster in clusters(options):
+        path = root / f"etc/{cluster.unit}.env"
+        path.write_text(kubespray.environment(cluster, place, nodes, options, state))
+        path.chmod(0o640)
+
+
+def _enable(root: Path, name: str, unit: str) -> None:
+    """Write a unit and have it started at boot."""
+    (root / UNITS / f"{name}.service").write_text(unit)
+    wants = root / UNITS / "multi-user.target.wants"
+    wants.mkdir(exist_ok=True)
+    (wants / f"{name}.service").symlink_to(f"/{UNITS}/{name}.service")

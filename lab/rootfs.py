@@ -1,0 +1,113 @@
+"""The root file system that all hosts share read-only: Debian bookworm, built once into the user's cache."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.programs import LabError, run
+
+NEEDED = {
+    "systemd-nspawn": "systemd-container",
+    "mmdebstrap": "mmdebstrap",
+    "ssh": "openssh-client",
+    "openssl": "openssl",
+    "mkfs.ext4": "e2fsprogs",
+    "ip": "iproute2",
+}
+"""Programs that the lab runs on this machine, and the Debian package that has each."""
+
+RELEASE = "bookworm"
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "iproute2", "procps"),
+    *("sudo", "mount", "util-linux"),
+)
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+SLEEPERS = (
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
+    *("e2scrub_reap.service", "getty@tty1.service", "console-getty.service", "systemd-logind.service"),
+)
+"""Units of Debian that have nothing to do on these hosts."""
+HOOKS = (
+    'chroot "$1" useradd --system --home-dir /var/lib/etcd --no-create-home --shell /usr/sbin/nologin etcd',
+    'chroot "$1" useradd --create-home --shell /bin/bash admin',
+    "echo 'admin ALL=(ALL) NOPASSWD: ALL' >\"$1/etc/sudoers.d/admin\"",
+    'chmod 0440 "$1/etc/sudoers.d/admin"',
+    'rm -f "$1"/etc/ssh/ssh_host_*_key* "$1"/var/cache/apt/*.bin',
+    f'chroot "$1" systemctl mask {" ".join(SLEEPERS)}',
+)
+"""What is done to the fresh file system: the users, no keys that hosts would share, nothing that wakes by itself."""
+BUILD_SECONDS = 900
+
+
+def cache() -> Path:
+    """The lab's folder in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "requorum" / "lab"
+
+
+def install_programs() -> None:
+    """Install the Debian packages of the programs that the lab runs, if any is missing."""
+    missing = sorted({package for program, package in NEEDED.items() if not shutil.which(program)})
+    if not missing:
+        return
+    print(f"installing {' '.join(missing)}", file=sys.stderr)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "-qq", "update"], seconds=BUILD_SECONDS, env=env)
+    run(
+        ["apt-get", "-qq", "install", "-y", "--no-install-recommends", *missing],
+        seconds=BUILD_SECONDS,
+        env=env,
+    )
+
+
+def built() -> Path:
+    """The folder of the root file system; builds it if it is not there yet. Safe when two processes ask at once."""
+    recipe = "\n".join((RELEASE, *PACKAGES, *LEFT_OUT, *HOOKS))
+    folder = cache() / f"rootfs-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if folder.is_dir():
+        return folder
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "rootfs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _build(folder)
+    return folder
+
+
+def _build(folder: Path) -> None:
+    """Build beside ``folder`` and rename; whoever calls holds the lock, so what lies there is left of a crash."""
+    print(f"building the hosts' root file system in {folder}, once (about a minute)", file=sys.stderr)
+    work = folder.with_name(folder.name + ".new")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        run(
+            [
+                *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
+                '--aptopt=Acquire::Languages "none"',
+                *(f"--dpkgopt=path-exclude={one}" for one in LEFT_OUT),
+                *(f"--customize-hook={one}" for one in HOOKS),
+                *(RELEASE, work, debian_address()),
+            ],
+            seconds=BUILD_SECONDS,
+        )
+        os.chmod(work, 0o755)  # noqa: S103 - the root of a file system
+        work.rename(folder)
+    finally:
+        subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
+
+
+def debian_address() -> str:
+    """Where this machine gets its Debian packages from."""
+    for path in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")):
+        if not path.is_file():
+            continue
+        for line in path.read_text().splitlines():
+            words = line.split()
+            if words and words[0] == "URIs:":
+                return words[1]
+            if words and words[0] == "deb":
+                return next(word for word in words[1:] if "://" in word)
+    raise LabError("this machine names no Debian archive to build hosts from", "the lab needs a Debian machine")

@@ -1,0 +1,102 @@
+"""Files of systemd's ``EnvironmentFile=``: read as systemd reads them, changed line by line, all else left as it is.
+
+The syntax is that of systemd.exec(5): ``NAME=value`` per line; comments start with ``#`` or ``;``; quotes as in a shell;
+a backslash at the end of a line continues it; nothing is expanded.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+_ASSIGNMENT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
+
+
+def _statements(text: str) -> Iterator[str]:
+    """The file in pieces that belong together, line ends included: joined again they are the file."""
+    held, quote = "", ""
+    for line in text.splitlines(keepends=True):
+        comment = not held and line.lstrip()[:1] in ("#", ";")
+        held += line
+        if comment:
+            yield held
+            held = ""
+            continue
+        quote, goes_on = _open_end(line, quote)
+        if not goes_on:
+            yield held
+            held, quote = "", ""
+    if held:
+        yield held
+
+
+def _open_end(line: str, quote: str) -> tuple[str, bool]:
+    """Which quote a line ends in, and whether the statement goes on in the next one."""
+    body = line.rstrip("\r\n")
+    at = 0
+    while at < len(body):
+        char = body[at]
+        if char == "\\" and quote != "'":
+            if at + 1 == len(body):
+                return quote, True
+            at += 1
+        elif quote:
+            quote = "" if char == quote else quote
+        elif (char in "\"'" and "=" in body[:at]) or (quote == "" and char in "\"'" and "=" not in body):
+            quote = char
+        at += 1
+    return quote, bool(quote)
+
+
+def _value(raw: str) -> str:
+    out, quote, at = "", "", 0
+    raw = raw.strip()
+    while at < len(raw):
+        char = raw[at]
+        if char == "\\" and quote != "'" and at + 1 < len(raw):
+            at += 1
+            if raw[at] != "\n":
+                out += raw[at] if not quote or raw[at] in '"\\`$' else "\\" + raw[at]
+        elif quote and char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote = char
+        else:
+            out += char
+        at += 1
+    return out if quote or raw[-1:] in ("'", '"') else out.rstrip()
+
+
+def parse(text: str) -> dict[str, str]:
+    """The variables; of one that is set twice, the last."""
+    found = {}
+    for statement in _statements(text):
+        match = None if statement.lstrip()[:1] in ("#", ";") else _ASSIGNMENT.match(statement)
+        if match:
+            found[match.group(1)] = _value(match.group(2))
+    return found
+
+
+def edited(text: str, changes: Mapping[str, str]) -> str:
+    """The file with some variables set: each where it stood last, a new one at the end. All else is kept to the byte."""
+    pieces = list(_statements(text))
+    for name, value in changes.items():
+        line = f"{name}={_quoted(value)}\n"
+        places = [
+            at
+            for at, piece in enumerate(pieces)
+            if (match := _ASSIGNMENT.match(piece)) and match.group(1) == name and piece.lstrip()[:1] not in ("#", ";")
+        ]
+        if places:
+            pieces[places[-1]] = line
+            continue
+        if pieces and not pieces[-1].endswith("\n"):
+            pieces[-1] += "\n"
+        pieces.append(line)
+    return "".join(pieces)
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
+    return f'"{escaped}"'

@@ -1,0 +1,146 @@
+"""etcd's settings as flags, variables and config files say them, under the names of the flags."""
+
+import io
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from requorum.deployments.config import MemberConfig
+from requorum.errors import RequorumError
+
+DEFAULT_QUOTA = 2 << 30
+_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def variable_of(flag: str) -> str:
+    """``ETCD_DATA_DIR`` of ``data-dir``."""
+    return "ETCD_" + flag.upper().replace("-", "_")
+
+
+def from_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings out of ETCD_* variables."""
+    return {
+        name[len("ETCD_") :].lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith("ETCD_") and name != "ETCD_"
+    }
+
+
+def from_flags(argv: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Settings out of a command line, as ``--name=value`` or ``--name value``; variables in it are filled in."""
+    words = [_filled(word, environment) for word in argv[1:]]
+    found = {}
+    for at, word in enumerate(words):
+        if not word.startswith("-"):
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        if not equals:
+            following = words[at + 1] if at + 1 < len(words) else "-"
+            value = "true" if following.startswith("-") else following
+        found[name] = value
+    return found
+
+
+def _filled(word: str, environment: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda match: environment.get(match.group(1) or match.group(2), ""), word)
+
+
+def with_flags(argv: Sequence[str], changes: Mapping[str, str]) -> list[str]:
+    """A command line with the values of some of its flags changed."""
+    out: list[str] = []
+    skip = False
+    for at, word in enumerate(argv):
+        if skip:
+            skip = False
+            continue
+        name, equals, _ = word.lstrip("-").partition("=")
+        if at and word.startswith("-") and name in changes:
+            out.append(f"--{name}={changes[name]}")
+            skip = not equals and at + 1 < len(argv) and not argv[at + 1].startswith("-")
+            continue
+        out.append(word)
+    return out
+
+
+def from_yaml(raw: bytes, path: str) -> dict[str, Any]:
+    """Settings out of a config file; raises RequorumError when it is none. TLS files stand under the flags' names."""
+    try:
+        data = YAML(typ="safe", pure=True).load(raw.decode())
+    except (YAMLError, ValueError, RecursionError) as err:
+        raise RequorumError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
+    if not isinstance(data, dict):
+        raise RequorumError(f"{path}: it is no etcd config file")
+    tls = data.pop("client-transport-security", None) or {}
+    if not isinstance(tls, dict):
+        raise RequorumError(f"{path}: client-transport-security must be a mapping")
+    return {**data, **{name: tls[name] for name in ("trusted-ca-file", "cert-file", "key-file") if name in tls}}
+
+
+def edited_yaml(raw: bytes, changes: Mapping[str, str]) -> bytes:
+    """A config file with some values changed; comments and all else stay."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 100000
+    data = yaml.load(raw.decode())
+    data.update(changes)
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return out.getvalue().encode()
+
+
+def member_config(data: Mapping[str, Any], path: str, client: Mapping[str, str] | None = None) -> MemberConfig:
+    """A member's configuration out of its settings; raises RequorumError when it lacks what is needed.
+
+    ``path`` is where they come from. ``client`` holds the certificate files of etcdctl where those are named apart.
+    """
+    name, data_dir = data.get("name", "default"), data.get("data-dir")
+    if not isinstance(data_dir, str) or not data_dir or "\0" in data_dir:
+        raise RequorumError(f"{path}: it names no data-dir", hint="add data-dir: /path/to/it")
+    for url in [*_list(data.get("advertise-client-urls")), *_list(data.get("listen-client-urls"))]:
+        _check_url(url, path)
+    endpoint = _first(data.get("advertise-client-urls")) or _first(data.get("listen-client-urls"))
+    wal_dir = data.get("wal-dir") or os.path.join(data_dir, "member", "wal")
+    own = {"ca": "trusted-ca-file", "cert": "cert-file", "key": "key-file"}
+    files = {key: str(data.get(flag, "")) for key, flag in own.items()} if not client else dict(client)
+    return MemberConfig(
+        name=str(name),
+        data_dir=data_dir,
+        wal_dir=str(wal_dir),
+        peer_urls=tuple(_list(data.get("initial-advertise-peer-urls", "http://localhost:2380"))),
+        endpoint=endpoint or "http://localhost:2379",
+        initial_cluster=str(data.get("initial-cluster", "")),
+        token=str(data.get("initial-cluster-token", "etcd-cluster")),
+        state=str(data.get("initial-cluster-state", "new")),
+        quota=_quota(data.get("quota-backend-bytes"), path),
+        **files,
+    )
+
+
+def _check_url(url: str, path: str) -> None:
+    try:
+        good = bool(urlsplit(url).port or urlsplit(url).hostname)
+    except ValueError:
+        good = False
+    if not good:
+        raise RequorumError(f"{path}: {url!r} is no URL that a client could use")
+
+
+def _quota(value: Any, path: str) -> int:
+    try:
+        return int(value or 0) or DEFAULT_QUOTA
+    except (TypeError, ValueError) as err:
+        raise RequorumError(f"{path}: quota-backend-bytes is {value!r}, not a number") from err
+
+
+def _list(value: object) -> list[str]:
+    return [one.strip() for one in str(value).split(",") if one.strip()] if value else []
+
+
+def _first(value: object) -> str:
+    found = _list(value)
+    return found[0] if found else ""

@@ -1,0 +1,80 @@
+"""What is sent to a host: the modules that run there, as one zip in memory, and the fast CRC-32C where it fits."""
+
+import functools
+import importlib.util
+import io
+import zipfile
+from pathlib import Path
+
+import requorum
+
+SENT = (
+    "__init__.py",
+    "errors.py",
+    "etcdfiles/*.py",
+    "hosts/__init__.py",
+    "hosts/address.py",
+    "hosts/agent.py",
+    "hosts/bounds.py",
+    "hosts/files.py",
+    "hosts/old_python.py",
+    "hosts/processes.py",
+    "hosts/programs.py",
+    "hosts/tools.py",
+    "hosts/net.py",
+    "hosts/units.py",
+    "hosts/wire.py",
+    "inventory/__init__.py",
+    "inventory/values.py",
+    "deployments/__init__.py",
+    "deployments/config.py",
+    "survey/__init__.py",
+    "survey/disks.py",
+    "survey/evidence.py",
+    "survey/logs.py",
+    "workbench/__init__.py",
+    "workbench/bench.py",
+)
+"""Nothing of these imports anything but the others and Python 3.8's standard library."""
+
+LIBRARY = "requorum/libcrc32c.so"
+"""The extension module of the ``crc32c`` package: its plain C functions can be called by any Python of the same kind of
+machine."""
+
+
+@functools.cache
+def made() -> bytes:
+    """The zip."""
+    top = Path(requorum.__file__).parent
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for pattern in SENT:
+            found = sorted(top.glob(pattern))
+            assert found, pattern
+            for path in found:
+                zipped.writestr(f"requorum/{path.relative_to(top)}", path.read_bytes())
+        spec = importlib.util.find_spec("crc32c._crc32c")
+        if spec is not None and spec.origin:
+            zipped.writestr(LIBRARY, Path(spec.origin).read_bytes())
+    return out.getvalue()
+
+
+BOOT = """
+import sys
+if sys.version_info < (3, 8): sys.exit(97)
+try:
+    import argparse, base64, contextlib, ctypes, ctypes.util, dataclasses, fcntl, hashlib, json, pathlib, secrets
+    import shutil, socket, struct, subprocess, tempfile, threading, typing, urllib.parse, zipimport, zlib
+except ImportError:
+    sys.exit(97)
+import os
+sys.dont_write_bytecode = True
+size = int(sys.stdin.buffer.readline())
+fd = os.memfd_create("requorum")
+with open(fd, "wb", closefd=False) as file: file.write(sys.stdin.buffer.read(size))
+sys.path.insert(0, "/proc/self/fd/%d" % fd)
+import requorum.hosts.old_python
+from requorum.hosts import agent
+agent.main()
+"""
+"""What the host's Python is started with; status 97: this Python will not do."""

@@ -1,0 +1,82 @@
+"""Calls to an agent on a host, and their answers, over one session."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from requorum.errors import RequorumError, Unreachable
+from requorum.hosts import wire
+from requorum.hosts.bounds import seconds_of
+from requorum.hosts.openssh import Session
+
+
+class Lost(Unreachable):
+    """the connection to a host dropped, or it did not answer in time: what it was doing has an unknown outcome"""
+
+
+class Channel:
+    """Many calls at a time, from any thread. Once it is not ``alive`` any more it never is again."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        self.name = name
+        self.session = session
+        self.alive = True
+        self._gate = threading.Lock()
+        self._pending: dict[int, Future[Any]] = {}
+        self._number = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Send it, and wait as long as the function may take. Raises what it raised there, or Lost."""
+        seconds = seconds_of(function)
+        number, waiting = self._send(function, args, kwargs)
+        try:
+            answer = waiting.result(timeout=seconds)
+        except FutureTimeout:
+            self._pending.pop(number, None)
+            raise Lost(f"{self.name}: {function.__name__} did not end within {seconds:.0f} s") from None
+        try:
+            if "error" in answer:
+                wire.raise_error(answer["error"])
+            return wire.decode(answer.get("ok"))
+        except wire.WireFault as err:
+            raise RequorumError(f"{self.name}: {function.__name__}: {err}") from err
+
+    def _send(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[int, "Future[Any]"]:
+        waiting: Future[Any] = Future()
+        name = f"{function.__module__}:{function.__qualname__}"
+        request = {"call": name, "args": wire.encode(tuple(args)), "kwargs": wire.encode(kwargs)}
+        with self._gate:
+            if not self.alive:
+                raise Lost(f"{self.name}: the connection dropped")
+            self._number += 1
+            self._pending[self._number] = waiting
+            raw = json.dumps({"id": self._number, **request}).encode() + b"\n"
+            try:
+                self.session.stdin.write(raw)
+                self.session.stdin.flush()
+            except OSError:
+                raise Lost(f"{self.name}: the connection dropped") from None
+            return self._number, waiting
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            for line in self.session.stdout:
+                answer = json.loads(line)
+                waiting = self._pending.pop(answer.get("id"), None)
+                if waiting is not None:
+                    waiting.set_result(answer)
+        with contextlib.suppress(OSError):
+            self.session.process.kill()
+        with self._gate:
+            self.alive = False
+            pending, self._pending = self._pending, {}
+        said = self.session.said()[-200:]
+        for one in pending.values():
+            one.set_exception(Lost(f"{self.name}: the connection dropped" + (f": {said}" if said else "")))

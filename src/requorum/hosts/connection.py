@@ -1,0 +1,213 @@
+"""A host as everything above sees it: functions that are called there, and files that are streamed.
+
+This machine is one too. A function of ours runs on a host as it runs here: the same code, called with plain values.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, ParamSpec, Protocol, Self, TypeVar
+
+from requorum.errors import Unreachable
+from requorum.hosts import agent, bundle, openssh
+from requorum.hosts.address import Address
+from requorum.hosts.channel import Channel
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+HELLO_SECONDS = 45.0
+_PYTHONS = ("python3", "/usr/bin/python3", "/usr/libexec/platform-python", "/opt/bin/python")
+
+
+_START = """for p in {}; do command -v "$p" >/dev/null 2>&1 || continue; "$p" -I -u -c "$1"
+status=$?; [ $status = 97 ] || exit $status; done
+echo '{{"no_python": true}}'; exit 97"""
+
+
+class NoPython(Unreachable):
+    """a host has no Python to run our functions with"""
+
+
+class Connection(Protocol):
+    """One host. Calls may come from any thread."""
+
+    name: str
+    local: bool
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function of ours there; raises what it raises. Lost: nobody knows whether it was done."""
+
+    def read_from(self, path: str, offset: int) -> "contextlib.AbstractContextManager[IO[bytes]]":
+        """A file's bytes from an offset on."""
+
+    def append_to(self, path: str) -> "contextlib.AbstractContextManager[IO[bytes]]":
+        """A file to append to, made with mode 0600."""
+
+    def hold(self, path: str) -> None:
+        """Be the only one that acts on that host with this file, until the connection ends."""
+
+    def close(self) -> None:
+        """End it."""
+
+
+class Here:
+    """This machine: functions are simply called."""
+
+    local = True
+
+    def __init__(self, name: str = "localhost") -> None:
+        self.name = name
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call it."""
+        return function(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def read_from(self, path: str, offset: int) -> Iterator[IO[bytes]]:
+        """A file's bytes from an offset on."""
+        with open(path, "rb") as file:
+            file.seek(offset)
+            yield file
+
+    @contextlib.contextmanager
+    def append_to(self, path: str) -> Iterator[IO[bytes]]:
+        """A file to append to."""
+        with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            yield file
+
+    def hold(self, path: str) -> None:
+        """A process that died here took its work with it."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class OverSsh:
+    """A machine over the operator's own ssh: an agent there answers calls; it is started when first needed."""
+
+    local = False
+
+    def __init__(self, name: str, address: Address, control: Path, password: str = "") -> None:
+        self.name = name
+        self.address = address
+        self.control = control
+        self.password = password
+        self._gate = threading.Lock()
+        self._channel: Channel | None = None
+        self._held: list[str] = []
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Send it, and wait as long as the function may take."""
+        result: T = self._connected().call(function, args, kwargs)
+        return result
+
+    def _connected(self) -> Channel:
+        with self._gate:
+            if self._channel is None or not self._channel.alive:
+                self._channel = Channel(self.name, self._open())
+                for path in self._held:
+                    self._channel.call(agent.hold, (path,), {})
+            return self._channel
+
+    def _open(self) -> openssh.Session:
+        """Start the agent; returns once it has said hello."""
+        pythons = " ".join((self.address.python, *_PYTHONS)) if self.address.python else " ".join(_PYTHONS)
+        argv = openssh.client_args(self.address, self.control, master=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.control.unlink()  # of a master that died
+        command = openssh.as_root(_START.format(pythons), [bundle.BOOT], password=bool(self.password))
+        session = openssh.Session(argv, command, self.password)
+        raw = bundle.made()
+        with contextlib.suppress(OSError):
+            session.stdin.write(f"{len(raw)}\n".encode() + raw)
+            session.stdin.flush()
+        timer = threading.Timer(HELLO_SECONDS, session.process.kill)
+        timer.start()
+        try:
+            line = session.stdout.readline()
+        finally:
+            timer.cancel()
+        try:
+            hello = json.loads(line) if line else {}
+        except ValueError:
+            hello = {}
+        if "hello" in hello:
+            return session
+        session.process.kill()
+        session.end()
+        if "no_python" in hello:
+            raise NoPython(
+                f"{self.name}: no Python 3.8 or newer is there", hint="install python3 there, as Ansible needs"
+            )
+        raise openssh.why(self.name, session.said() or line.decode(errors="replace"))
+
+    def hold(self, path: str) -> None:
+        """Be the only one that acts there, on every connection from now on."""
+        self.call(agent.hold, path)
+        if path not in self._held:
+            self._held.append(path)
+
+    @contextlib.contextmanager
+    def read_from(self, path: str, offset: int) -> Iterator[IO[bytes]]:
+        """A file's bytes from an offset on."""
+        with openssh.stream(self._stream('exec tail -c "+$2" -- "$1"', [path, str(offset + 1)]), self.name) as one:
+            one.stdin.close()
+            yield one.stdout
+
+    @contextlib.contextmanager
+    def append_to(self, path: str) -> Iterator[IO[bytes]]:
+        """A file to append to."""
+        with openssh.stream(self._stream('umask 077; exec cat >> "$1"', [path]), self.name) as one:
+            yield one.stdin
+
+    def _stream(self, script: str, words: Sequence[str]) -> openssh.Session:
+        self._connected()
+        argv = openssh.client_args(self.address, self.control, master=False)
+        command = openssh.as_root(script, words, password=bool(self.password))
+        return openssh.Session(argv, command, self.password)
+
+    def close(self) -> None:
+        """End the agent and with it the connection."""
+        if self._channel is not None:
+            self._channel.session.end()
+            self._channel = None
+
+
+class Connections:
+    """One connection for each host of a cluster; each is made when it is first needed."""
+
+    def __init__(self, addresses: Mapping[str, Address], password: str = "") -> None:
+        remote = any(not address.local for address in addresses.values())
+        # A socket's path must be short; nothing is made where all is on this machine.
+        self._folder = tempfile.TemporaryDirectory(prefix="rq-") if remote else None
+        folder = Path(self._folder.name) if self._folder else Path()
+        self._all: dict[str, Connection] = {
+            name: Here(name) if address.local else OverSsh(name, address, folder / str(at), password)
+            for at, (name, address) in enumerate(addresses.items())
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getitem__(self, name: str) -> Connection:
+        return self._all[name]
+
+    def names(self) -> list[str]:
+        """Every host."""
+        return list(self._all)
+
+    def close(self) -> None:
+        """End them all."""
+        with ThreadPoolExecutor(max_workers=max(len(self._all), 1)) as pool:
+            list(pool.map(lambda one: one.close(), self._all.values()))
+        if self._folder:
+            self._folder.cleanup()

@@ -1,0 +1,145 @@
+"""The operator's own ``ssh``: its configuration, agents, jump hosts and known hosts hold, and none is ever weakened.
+
+One process for each host carries the agent and is the master of the connection; file streams go over the same one.
+"""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from requorum.errors import RequorumError, Unreachable
+from requorum.hosts.address import Address
+
+CONNECT_SECONDS = 10
+MARK = "#requorum"
+"""What stands before the real input: a password that nobody asked for is read past."""
+_AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo {} -- "$@"; fi'
+_SKIP = f'while IFS= read -r line; do [ "$line" = "{MARK}" ] && break; done\n'
+
+HINTS = (
+    ("host key verification failed", "log in there once by hand, and compare the host key before you accept it"),
+    ("permission denied", "is the right key in the agent (ssh-add -l), and the user right?"),
+    ("a password is required", "sudo wants a password there: add --ask-become-pass"),
+    ("incorrect password", "the sudo password is wrong there"),
+    ("may not run sudo", "log in as a user who may become root there"),
+    ("could not resolve hostname", "is the name right in the inventory?"),
+    ("connection refused", "is it still booting? --wait 10m waits for it"),
+    ("timed out", "is it still booting? --wait 10m waits for it"),
+    ("no route to host", "is it still booting? --wait 10m waits for it"),
+)
+
+
+def client_args(address: Address, control: Path, *, master: bool) -> list[str]:
+    """``ssh`` with its options, up to the destination."""
+    argv = ["ssh", "-T"]
+    for option in (
+        "BatchMode=yes",
+        f"ConnectTimeout={CONNECT_SECONDS}",
+        "ServerAliveInterval=5",
+        "ServerAliveCountMax=3",
+        f"ControlMaster={'yes' if master else 'no'}",
+        f"ControlPath={control}",
+        "ControlPersist=no",
+        "ForwardAgent=no",
+        "ForwardX11=no",
+        "RemoteCommand=none",
+        "LogLevel=ERROR",
+    ):
+        argv += ["-o", option]
+    if address.port:
+        argv += ["-p", str(address.port)]
+    if address.user:
+        argv += ["-l", address.user]
+    if address.key:
+        argv += ["-i", os.path.expanduser(address.key)]
+    return [*argv, *address.ssh_args, address.host]
+
+
+def as_root(script: str, words: Sequence[str], *, password: bool) -> str:
+    """The command line for the remote shell: a script that runs as root, its input starting behind the mark."""
+    sudo = "-k -S -p ''" if password else "-n"
+    return shlex.join(["sh", "-c", _AS_ROOT.format(sudo), "sh", "sh", "-c", _SKIP + script, "sh", *words])
+
+
+class Session:
+    """A process on a host: its input is open behind the mark, what it says on standard error is kept for errors."""
+
+    def __init__(self, argv: list[str], command: str, password: str) -> None:
+        try:
+            self.process = subprocess.Popen(
+                [*argv, command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as err:
+            raise Unreachable(f"ssh cannot be run: {err.strerror}", hint="install the OpenSSH client") from err
+        self._said: list[bytes] = []
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        with contextlib.suppress(OSError):
+            self.stdin.write((f"{password}\n" if password else "").encode() + f"{MARK}\n".encode())
+            self.stdin.flush()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        """The input."""
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """The output."""
+        assert self.process.stdout is not None
+        return self.process.stdout
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._said.append(line)
+            del self._said[:-50]
+
+    def said(self) -> str:
+        """The last lines of standard error."""
+        self._listener.join(timeout=1)
+        return b"".join(self._said).decode(errors="replace").strip()
+
+    def end(self, seconds: float = 5.0) -> int:
+        """Close the input and wait; what does not end is killed. Returns the exit status."""
+        with contextlib.suppress(OSError):
+            self.stdin.close()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait(seconds)
+        finally:
+            self.stdout.close()
+
+
+def why(name: str, said: str) -> Unreachable:
+    """What ssh said, as an error with a hint."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    text = lines[-1] if lines else "the connection ended without a word"
+    hint = next((hint for words, hint in HINTS if words in said.lower()), f"try it by hand: ssh {name}")
+    return Unreachable(f"{name}: {text}", hint=hint)
+
+
+@contextlib.contextmanager
+def stream(session: Session, name: str) -> Iterator[Session]:
+    """A session for a file's bytes; raises RequorumError when it does not end well."""
+    try:
+        yield session
+    except BaseException:
+        session.process.kill()
+        session.end()
+        raise
+    status = session.end(seconds=60)
+    if status:
+        raise RequorumError(f"{name}: the transfer ended with status {status}: {session.said()[-300:]}")

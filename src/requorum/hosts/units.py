@@ -1,0 +1,241 @@
+"""systemd on a host: what its units are, the fence that keeps one from starting, starting and stopping.
+
+The fence is a drop-in of its own with a condition that names the drop-in itself: while the file is there the unit does
+not start, after a reboot neither. Masking is none: where the unit's own file lies in /etc/systemd/system, ``mask``
+fails and ``mask --runtime`` has no effect (measured, systemd 252).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from requorum.errors import RequorumError
+from requorum.hosts import files, programs
+from requorum.hosts.bounds import within
+
+FENCE = "90-requorum-fence.conf"
+SETTINGS = "80-requorum.conf"
+MARK = "# fenced by requorum run "
+BEFORE = "# before: "
+STOP_SECONDS = 120.0
+_PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,ExecStart,Environment,EnvironmentFiles,"
+    "User,MainPID,ConditionResult,Result"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A unit in systemd's own words. ``fenced_by`` is the run whose fence it has, ``before`` what it was before that."""
+
+    name: str
+    load: str
+    active: str
+    sub: str
+    enabled: str
+    fragment: str
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    env_files: tuple[str, ...]
+    user: str
+    main_pid: int
+    condition: bool
+    result: str
+    fenced_by: str
+    before: str
+
+    @property
+    def there(self) -> bool:
+        """Whether such a unit is installed."""
+        return self.load == "loaded"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it ran, or was to run at boot, before anybody fenced it."""
+        was = self.before or f"{self.active} {self.enabled}"
+        return bool({"active", "activating", "reloading", "enabled", "enabled-runtime"} & set(was.split()))
+
+
+def folder_of(unit: str) -> Path:
+    """Where a unit's persistent drop-ins lie."""
+    return Path("/etc/systemd/system") / f"{unit}.d"
+
+
+def _systemctl(*words: str, seconds: float = 30.0) -> str:
+    return programs.run(["systemctl", *words], seconds=seconds, env={"LC_ALL": "C"}).out
+
+
+def show(names: Sequence[str]) -> tuple[Unit, ...]:
+    """Units by name, installed or not; raises RequorumError where there is no systemd that answers."""
+    try:
+        said = _systemctl("show", f"--property={_PROPERTIES}", "--", *names)
+    except programs.ProgramError as err:
+        raise RequorumError(f"systemd does not answer: {err}", hint="is this a host with systemd?") from err
+    blocks = said.strip("\n").split("\n\n")
+    if len(blocks) != len(names):
+        raise RequorumError(f"systemctl show answered {len(blocks)} units for {len(names)} names")
+    return tuple(_unit(name, block) for name, block in zip(names, blocks))
+
+
+def _unit(name: str, block: str) -> Unit:
+    found: dict[str, list[str]] = {}
+    for line in block.splitlines():
+        key, _, value = line.partition("=")
+        found.setdefault(key, []).append(value)
+    one = {key: values[-1] for key, values in found.items()}
+    pairs = [word.partition("=") for value in found.get("Environment", []) for word in _split(value)]
+    fenced_by, before = _fence(name)
+    return Unit(
+        name=name,
+        load=one.get("LoadState", ""),
+        active=one.get("ActiveState", ""),
+        sub=one.get("SubState", ""),
+        enabled=one.get("UnitFileState", ""),
+        fragment=one.get("FragmentPath", ""),
+        argv=_argv(one.get("ExecStart", "")),
+        environment=tuple((key, value) for key, _, value in pairs),
+        env_files=tuple(
+            value.rsplit(" (ignore_errors=", 1)[0] for value in found.get("EnvironmentFiles", []) if value.strip()
+        ),
+        user=one.get("User", "") or "root",
+        main_pid=int(one.get("MainPID", "0") or 0),
+        condition=one.get("ConditionResult", "") == "yes",
+        result=one.get("Result", ""),
+        fenced_by=fenced_by,
+        before=before,
+    )
+
+
+def _split(value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError:
+        return value.split()
+
+
+def _argv(value: str) -> tuple[str, ...]:
+    _, _, rest = value.partition("argv[]=")
+    return tuple(_split(rest.partition(" ; ")[0]))
+
+
+def _fence(unit: str) -> tuple[str, str]:
+    try:
+        lines = files.read_file(folder_of(unit) / FENCE).decode(errors="replace").splitlines()
+    except OSError:
+        return "", ""
+    run = next((line[len(MARK) :].split(":")[0].strip() for line in lines if line.startswith(MARK)), "")
+    return run, next((line[len(BEFORE) :].strip() for line in lines if line.startswith(BEFORE)), "")
+
+
+def _reload() -> None:
+    try:
+        _systemctl("daemon-reload", seconds=60.0)
+    except programs.ProgramError as err:
+        raise RequorumError(f"systemd does not read its units again: {err}") from err
+
+
+@within(STOP_SECONDS * 6)
+def fence(names: Sequence[str], run: str) -> tuple[Unit, ...]:
+    """Keep units from starting and stop them, in this order; done twice, it changes nothing. Returns them as they were.
+
+    What is not installed is passed over.
+    """
+    found = [one for one in show(names) if one.there]
+    changed = False
+    for one in found:
+        if one.fenced_by != run:
+            _write_fence(one, run)
+            changed = True
+    if changed:
+        _reload()
+    for one in found:
+        try:
+            _systemctl("stop", one.name, seconds=STOP_SECONDS)
+        except programs.ProgramError as err:
+            raise RequorumError(f"{one.name} does not stop: {err}") from err
+    return tuple(found)
+
+
+def _write_fence(unit: Unit, run: str) -> None:
+    path = folder_of(unit.name) / FENCE
+    files.make_dir(path.parent, 0o755)
+    text = (
+        f"{MARK}{run}: it must not start now\n"
+        f"{BEFORE}{unit.before or f'{unit.active} {unit.enabled}'}\n"
+        f"# `requorum resume {run}` goes on, `requorum rollback {run}` puts everything back.\n"
+        f"[Unit]\nConditionPathExists=!{path}\n"
+    )
+    files.write_durably(path, text.encode(), 0o644)
+
+
+def prove_fence(name: str) -> str:
+    """Try to start a fenced unit; raises RequorumError unless systemd refuses. Returns what it said."""
+    with contextlib.suppress(programs.ProgramError):
+        _systemctl("start", "--no-block", name)
+        _systemctl("start", name, seconds=20.0)
+    (unit,) = show([name])
+    if unit.active in ("active", "activating", "reloading") or unit.main_pid:
+        raise RequorumError(f"the fence of {name} does not hold: it is {unit.active} ({unit.sub})")
+    return f"{name} is {unit.active}, its condition failed" if not unit.condition else f"{name} is {unit.active}"
+
+
+def unfence(names: Sequence[str]) -> None:
+    """Take the fences away; starts nothing."""
+    changed = False
+    for name in names:
+        path = folder_of(name) / FENCE
+        if os.path.lexists(path):
+            files.remove_made(path)
+            changed = True
+        files.remove_if_empty(path.parent)
+    if changed:
+        _reload()
+
+
+def settle(name: str, text: str) -> None:
+    """Write the drop-in with settings of ours (none when ``text`` is empty)."""
+    path = folder_of(name) / SETTINGS
+    if text:
+        files.make_dir(path.parent, 0o755)
+        files.write_durably(path, text.encode(), 0o644)
+    else:
+        files.remove_made(path)
+        files.remove_if_empty(path.parent)
+    _reload()
+
+
+@within(STOP_SECONDS)
+def start(names: Sequence[str], *, wait: bool) -> None:
+    """Start units in this order. Without ``wait`` nothing is waited for: a Type=notify etcd is up with its quorum."""
+    for name in names:
+        with contextlib.suppress(programs.ProgramError):
+            _systemctl("reset-failed", name)
+        words = ["start", name] if wait else ["start", "--no-block", name]
+        try:
+            _systemctl(*words, seconds=STOP_SECONDS / 2)
+        except programs.ProgramError as err:
+            raise RequorumError(f"{name} could not be started: {err}", hint=f"journalctl -u {name}") from err
+
+
+@within(STOP_SECONDS + 10)
+def stop(name: str) -> None:
+    """Stop one unit."""
+    try:
+        _systemctl("stop", name, seconds=STOP_SECONDS)
+    except programs.ProgramError as err:
+        raise RequorumError(f"{name} does not stop: {err}") from err
+
+
+def last_words(name: str) -> str:
+    """The last thing that a unit wrote to the journal, the reason of its death before others."""
+    try:
+        said = programs.run(["journalctl", "-u", name, "-n", "200", "-o", "cat", "--no-pager"], seconds=15.0).out
+    except programs.ProgramError as err:
+        return f"its journal cannot be read: {err}"
+    lines = [line for line in said.splitlines() if '"level":"fatal"' in line or "panic" in line]
+    return lines[-1][:400] if lines else programs.last_line(said)
