@@ -140,11 +140,14 @@ def run(lab: Lab, command: tuple[str, ...]) -> None:
 @click.option("--seconds", type=float, default=10.0, show_default=True)
 @click.option("--writers", type=int, default=8, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option(
+    "--patience", type=int, default=3, show_default=True, help="Requests without an answer until it gives up."
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="JSON lines, appended.")
-def write(lab: Lab, seconds: float, writers: int, seed: int, out: Path) -> None:
+def write(lab: Lab, seconds: float, writers: int, seed: int, patience: int, out: Path) -> None:
     """Write to all members, and keep what was acknowledged."""
     _be_inside(lab)
-    count = load.write(lab, out, count=writers, seconds=seconds, seed=seed)
+    count = load.write(lab, out, count=writers, seconds=seconds, seed=seed, patience=patience)
     click.echo(f"{count} writes acknowledged", err=True)
 
 

@@ -6,7 +6,6 @@ file: JSON lines, one per request, in the order in which the answers came.
 
 import dataclasses
 import functools
-import http.client
 import json
 import os
 import secrets
@@ -16,21 +15,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
-from unittest.mock import patch
-from urllib.parse import urlsplit
 
 from lab import network
 from lab.lab import Lab
 from lab.programs import LabError
 from requorum.rehearsal import audit as auditor
-from requorum.rehearsal import load as writers
 from requorum.rehearsal.audit import Audit
-from requorum.rehearsal.gateway import Gateway
 from requorum.rehearsal.load import Load, Operation
 
 TICK_SECONDS = 0.1
@@ -45,27 +39,7 @@ def context_of(lab: Lab) -> ssl.SSLContext:
     return context
 
 
-class TlsGateway(Gateway):
-    """A gateway that shows a client certificate."""
-
-    def __init__(self, context: ssl.SSLContext, client_url: str, timeout: float = 5.0) -> None:
-        super().__init__(client_url, timeout)
-        parts = urlsplit(client_url)
-        self._connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=timeout, context=context
-        )
-
-
-class _Writer(writers._Writer):
-    """A writer whose keys no earlier run has written: it knows what its guards must say."""
-
-    def __init__(self, run: str, *words: object) -> None:
-        super().__init__(*words)  # type: ignore[arg-type]
-        for one in self.keys:
-            one.key = one.key.replace("/ns-", f"/{run}-ns-")
-
-
-def write(lab: Lab, out: Path, *, count: int, seconds: float, seed: int) -> int:
+def write(lab: Lab, out: Path, *, count: int, seconds: float, seed: int, patience: int) -> int:
     """Write for some seconds, or until SIGTERM, or until no writer gets an answer; returns how many were acknowledged.
 
     ``out`` grows while it runs, and is whole and on the disk when this returns. Killed before, it lacks the last
@@ -74,10 +48,17 @@ def write(lab: Lab, out: Path, *, count: int, seconds: float, seed: int) -> int:
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, functools.partial(_stop, asked))
-    load = Load(list(lab.endpoints.values()), writers=count, seed=seed)
+    load = Load(
+        list(lab.endpoints.values()),
+        writers=count,
+        seed=seed,
+        prefix=f"{secrets.token_hex(4)}-",
+        patience=patience,
+        context=context_of(lab),
+    )
     deadline = time.monotonic() + seconds
     written = 0
-    with _over_tls(lab), out.open("a") as file:
+    with out.open("a") as file:
         load.start()
         while time.monotonic() < deadline and not asked.wait(TICK_SECONDS) and _writing(load):
             written += _append(file, load.operations[written:])
@@ -101,8 +82,7 @@ def read(paths: Iterable[Path]) -> list[Operation]:
 
 def audit(lab: Lab, operations: Iterable[Operation]) -> Audit:
     """Look for every acknowledged write on every member by itself."""
-    with _over_tls(lab):
-        return auditor.audit(list(operations), lab.endpoints)
+    return auditor.audit(list(operations), lab.endpoints, context_of(lab))
 
 
 def document(found: Audit) -> str:
@@ -110,9 +90,12 @@ def document(found: Audit) -> str:
     return json.dumps(dataclasses.asdict(found), indent=1)
 
 
-def start(lab: Lab, out: Path, *, count: int = 8, seconds: float = 120, seed: int = 1) -> "subprocess.Popen[bytes]":
+def start(
+    lab: Lab, out: Path, *, count: int = 8, seconds: float = 120, seed: int = 1, patience: int = 3
+) -> "subprocess.Popen[bytes]":
     """Start the writers as a child process on the operator's side; :func:`stop` it."""
     words = ["--name", lab.name, "--seconds", str(seconds), "--writers", str(count), "--seed", str(seed)]
+    words += ["--patience", str(patience)]
     return subprocess.Popen(_command(lab, "load", *words, "--out", str(out)), cwd=ROOT, stdin=subprocess.DEVNULL)
 
 
@@ -177,15 +160,3 @@ def _stop(asked: threading.Event, _number: int, _frame: FrameType | None) -> Non
 
 def _writing(load: Load) -> bool:
     return any(one.is_alive() for one in load._threads)
-
-
-@contextmanager
-def _over_tls(lab: Lab) -> Iterator[None]:
-    """Make the rehearsal's writers and auditor use TLS in this process."""
-    gateway = functools.partial(TlsGateway, context_of(lab))
-    run = secrets.token_hex(4)
-    with ExitStack() as stack:
-        stack.enter_context(patch.object(writers, "Gateway", gateway))
-        stack.enter_context(patch.object(writers, "_Writer", functools.partial(_Writer, run)))
-        stack.enter_context(patch.object(auditor, "Gateway", gateway))
-        yield

@@ -104,37 +104,60 @@ def test_a_wal_dir_that_is_a_mount_root(requorum: Requorum, one: Cluster) -> Non
 
 
 def test_a_wal_dir_inside_the_data_dir(requorum: Requorum, one: Cluster) -> None:
-    """``--wal-dir /var/lib/etcd/wal`` with ``--data-dir /var/lib/etcd``: refused before anything is begun, with what to do."""
+    """``--wal-dir /var/lib/etcd/wal`` with ``--data-dir /var/lib/etcd``: the log is set aside by itself, into the same folder."""
     clusters.spoil_log(one.first)
     _own_wal_dir(one, one.data / "wal")
+    before, configs = _prints([one.data]), one.configs()
+    requorum("recover", "-i", one.inventory, *one.yes, code=0)
+    run = requorum.run_name()
+    assert one.revision() > 100
+    aside = one.root / "m1" / "data.requorum" / run
+    assert {f"wal/{name}": seen for name, seen in wreck.fingerprint(aside / "old-wal").items()}.items() <= before[
+        0
+    ].items()
+    assert list((one.data / "wal").glob("*.wal"))
+    requorum("rollback", run, *one.yes, code=0)
+    assert (_prints([one.data]), one.configs()) == (before, configs)
+    requorum("cleanup", run, *one.yes, code=0)
+    assert not list(one.root.glob("**/*.requorum*"))
+
+
+@pytest.mark.parametrize("spoil", [True, False], ids=["rebuild", "start as is"])
+def test_a_log_on_a_disk_of_its_own(requorum: Requorum, one: Cluster, spoil: bool) -> None:
+    """A disk mounted at member/wal keeps its mount: else the next boot would mount the old log over the new data."""
+    if spoil:
+        clusters.spoil_log(one.first)
+    folder = _on_a_disk_of_its_own(one, "wal")
+    before = _prints([one.data, folder])
+    requorum("recover", "-i", one.inventory, *one.yes, code=0)
+    assert folder.is_mount(), "the disk was moved away with its mount point: after a reboot the old files are back"
+    assert list(folder.glob("*.wal"))
+    requorum("rollback", requorum.run_name(), *one.yes, code=0)
+    assert folder.is_mount()
+    after = _prints([one.data, folder])
+    assert after[1] == before[1]
+    assert {name: seen for name, seen in after[0].items() if ".requorum" not in name} == before[0]
+
+
+def test_a_db_on_a_disk_of_its_own(requorum: Requorum, one: Cluster) -> None:
+    """A disk mounted at member/snap is refused before anything is begun, with what to do."""
+    clusters.spoil_log(one.first)
+    _on_a_disk_of_its_own(one, "snap")
     before = one.disks(), one.configs()
     ended = requorum("recover", "-i", one.inventory, *one.yes, code=4)
-    assert "lies inside the data dir" in ended.err
-    assert "WAL dir" in ended.hint, "the hint speaks of something else"
+    assert "is a mount inside the data dir" in ended.err
+    assert "move the mount" in ended.hint
     assert before == (one.disks(), one.configs())
-    assert not (requorum.state / "runs").exists()
 
 
-@pytest.mark.parametrize("part", ["wal", "snap"])
-def test_a_part_of_the_data_dir_on_a_disk_of_its_own(requorum: Requorum, one: Cluster, part: str) -> None:
-    """A disk mounted at member/wal or member/snap keeps its mount: else the next boot mounts the old log over the new."""
-    clusters.spoil_log(one.first)
+def _on_a_disk_of_its_own(one: Cluster, part: str) -> Path:
+    """Mount a file system at member/PART, with what was in it."""
     folder = one.data / "member" / part
     kept = folder.rename(one.root / "kept")
     one.mount_tmpfs(folder, "size=600m,mode=0700")
     shutil.copytree(kept, folder, dirs_exist_ok=True)
     shutil.rmtree(kept)
-    before = _prints([one.data])
-    child = requorum.start("recover", "-i", one.inventory, *one.yes)
-    child.wait(60)
-    requorum.end(child, code=child.returncode)
-    if child.returncode == 4:
-        assert _prints([one.data]) == before
-        return
-    assert child.returncode == 0
-    assert folder.is_mount(), "the disk was moved away with its mount point: after a reboot the old files are back"
-    requorum("rollback", requorum.run_name(), *one.yes, code=0)
-    assert _prints([one.data]) == before
+    return folder
 
 
 def test_a_start_as_is_is_taken_back(requorum: Requorum, one: Cluster) -> None:

@@ -101,6 +101,7 @@ def make_one(world: World, snapshots: Sequence[str], source_id: str, powered_off
     """Survey in full, decide, plan."""
     survey = survey_cmd.look(world, snapshots, powered_off, in_full=True)
     verdict = decide(survey)
+    powered_off = with_members(world, survey, powered_off)
     gate_powered_off(world, survey, powered_off)
     made = make.make_plan(
         survey,
@@ -111,6 +112,24 @@ def make_one(world: World, snapshots: Sequence[str], source_id: str, powered_off
         source_id=source_id,
     )
     return Planned(survey=survey, verdict=verdict, plan=made)
+
+
+def with_members(world: World, survey: Survey, powered_off: Sequence[str]) -> tuple[str, ...]:
+    """The hosts that are off, and the names of the members on them; raises UsageError for a name that nobody has."""
+    hosts = {host.name: host for host in world.inventory.hosts}
+    peers = [peer for one in survey.members if isinstance(one.db, DbEvidence) for peer in one.db.peers]
+    names = list(powered_off)
+    for name in powered_off:
+        if name in hosts:
+            at = hosts[name]
+            names += [one.name for one in peers if one.name and (one.name == at.member or _is_at(one, at.address.host))]
+            names += [at.member] if at.member else []
+        elif peers and name not in {one.name for one in peers} | {f"{one.id:x}" for one in peers}:
+            raise UsageError(
+                f"--powered-off {name}: no host and no member is called that",
+                hint=f"known: {', '.join(sorted({*hosts, *(one.name for one in peers if one.name)}))}",
+            )
+    return tuple(dict.fromkeys(names))
 
 
 def gate_powered_off(world: World, survey: Survey, powered_off: Sequence[str]) -> None:

@@ -192,13 +192,15 @@ def copy_durably(source: Path, target: Path, mode: int = 0o600) -> None:
 
 
 @within(3600.0)
-def copy_tree_durably(source: Path, target: Path) -> None:
-    """Copy a folder's files and folders, with owner, mode and extended attributes, durable."""
+def copy_tree_durably(source: Path, target: Path, left_out: str = "") -> None:
+    """Copy a folder's files and folders but one, with owner, mode and extended attributes, durable."""
     info = source.lstat()
+    if left_out and os.fspath(source) == left_out:
+        return
     if stat.S_ISDIR(info.st_mode):
         target.mkdir(0o700)
         for child in sorted(source.iterdir()):
-            copy_tree_durably(child, target / child.name)
+            copy_tree_durably(child, target / child.name, left_out)
         _copy_xattrs(source, target)
         own_like(target, info)
         fsync_dir(target)
@@ -320,26 +322,49 @@ def children(folder: Path, kept: Sequence[str] = ()) -> list[Path]:
 
 
 @within(600.0)
-def move_children(source: Path, target: Path, kept: Sequence[str] = ()) -> int:
-    """Move everything in a folder to another on the same file system; what was moved before stays moved."""
-    found = children(source, kept)
-    if found:
-        make_dir(target)
-    for one in found:
-        rename_durably(one, target / one.name)
-    return len(found)
+def move_children(source: Path, target: Path, kept: Sequence[str] = (), stays: str = "") -> int:
+    """Move everything in a folder to another on the same file system; what was moved before stays moved.
+
+    ``stays`` is a folder below one of the two that is not moved with the rest (a mount, or a WAL dir that is moved by
+    itself): the folders on the way to it stay too, and what is in them is moved one by one.
+    """
+    moved = 0
+    for one in children(source, kept):
+        there = target / one.name
+        if stays and os.fspath(one) == stays:
+            continue
+        on_the_way = bool(stays) and any(Path(stays) in (at, *_below(at, stays)) for at in (one, there))
+        if not on_the_way:
+            make_dir(target)
+            rename_durably(one, there)
+            moved += 1
+            continue
+        if not there.is_dir():
+            make_dir(there)
+            own_like(there, one.stat())
+        moved += move_children(one, there, kept, stays)
+        if not (Path(stays) == one or one in Path(stays).parents):
+            remove_if_empty(one)
+    return moved
+
+
+def _below(folder: Path, path: str) -> tuple[Path, ...]:
+    return (Path(path),) if folder in Path(path).parents else ()
 
 
 @within(3600.0)
-def copy_children(source: Path, target: Path, kept: Sequence[str] = ()) -> int:
-    """Copy everything in a folder to a new one, whole or not at all; returns how many files. One that is there stays."""
+def copy_children(source: Path, target: Path, kept: Sequence[str] = (), stays: str = "") -> int:
+    """Copy everything in a folder to a new one, whole or not at all; returns how many files. One that is there stays.
+
+    ``stays`` is a folder in it that is left out.
+    """
     part = target.with_name(f"{target.name}.part")
     if target.exists():
         return 0
     remove_made(part)
     make_dir(part)
     for one in children(source, kept):
-        copy_tree_durably(one, part / one.name)
+        copy_tree_durably(one, part / one.name, stays)
     rename_durably(part, target)
     return sum(1 for _ in target.rglob("*"))
 

@@ -10,7 +10,7 @@ from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools
 from requorum.verdict import values
 from requorum.verdict.values import Source, Verdict
 
-_INSIDE = "what lies in a data dir is set aside by rename: move the mount or the WAL dir out of there, then plan again"
+_INSIDE = "what lies in a data dir is set aside by rename: move the mount out of there, then plan again"
 
 
 def make_plan(
@@ -45,7 +45,14 @@ def make_plan(
 
 def _gate_configured(survey: Survey) -> None:
     """Every member must be known well enough to be fenced and started, an empty one too."""
+    silent = {one.name: one.unreachable for one in survey.hosts if one.unreachable}
     for member in survey.members:
+        if not member.reachable:
+            raise Refused(
+                f"{member.host} cannot be reached, and {member.name} may be alive there: it could form a cluster of its "
+                f"own ({silent.get(member.host) or 'no answer'})",
+                hint=f"bring it back (--wait 10m waits for it), or, if it is certainly off: --powered-off {member.host}",
+            )
         if isinstance(member.config, Unknown):
             raise Refused(
                 f"{member.name}: {member.config.unknown}",
@@ -143,6 +150,9 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         for one in survey.members
     )
     warnings = tuple(f"{name} stays fenced until it is replaced: {why}" for name, why in left.items())
+    warnings += tuple(
+        f"{name} is off: replace it when it is back (requorum member replace {name})" for name in verdict.unsurveyed
+    )
     plan = _plan(survey, verdict, run, tools, members, powered_off)
     plan = replace(
         plan,
@@ -180,7 +190,11 @@ def _rebuild_plan(
     survey: Survey, verdict: Verdict, source: Source, run: str, tools: str, powered_off: tuple[str, ...]
 ) -> Plan:
     members = tuple(_member(one, "restore", "", survey, tools, run) for one in survey.members)
-    warnings = []
+    warnings = [
+        f"{name} is off and no member of the rebuilt cluster: its old data cannot join it; when it is back, requorum "
+        f"member replace {name} adds it again"
+        for name in verdict.unsurveyed
+    ]
     bump = source.bump
     if bump and not survey.etcdutl_can_bump:
         bump = 0

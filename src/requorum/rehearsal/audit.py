@@ -4,6 +4,7 @@ An operation that was not answered may have happened or not; both are right. A w
 lacks it at the revision that the client was told or, where the history was compacted, when the final state is older.
 """
 
+import ssl
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class Audit:
     surfaced: int
 
 
-def audit(operations: Sequence[Operation], members: Mapping[str, str]) -> Audit:
+def audit(operations: Sequence[Operation], members: Mapping[str, str], context: ssl.SSLContext | None = None) -> Audit:
     """Read every member (name to client URL) by serializable reads, and compare."""
     acknowledged = [one for one in operations if one.acknowledged]
     lost: set[Operation] = set()
@@ -32,7 +33,7 @@ def audit(operations: Sequence[Operation], members: Mapping[str, str]) -> Audit:
     states: dict[str, dict[str, Stored]] = {}
     with_history, surfaced = True, 0
     for name, url in members.items():
-        gateway = Gateway(url, timeout=30)
+        gateway = Gateway(url, timeout=30, context=context)
         try:
             state = {kv.key: kv for kv in gateway.read_all()}
             revision = gateway.revision()

@@ -7,6 +7,7 @@ write happened, and the auditor allows both.
 import base64
 import http.client
 import json
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -51,11 +52,16 @@ def stored(kv: dict[str, Any]) -> Stored:
 
 
 class Gateway:
-    """A connection to one member; connects when first used and again after a failure."""
+    """A connection to one member, over TLS with a ``context``; connects when first used and again after a failure."""
 
-    def __init__(self, client_url: str, timeout: float = 5.0) -> None:
+    def __init__(self, client_url: str, timeout: float = 5.0, context: ssl.SSLContext | None = None) -> None:
         parts = urlsplit(client_url)
-        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        self._connection: http.client.HTTPConnection
+        if context is not None:
+            host = parts.hostname or ""
+            self._connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+        else:
+            self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
 
     def close(self) -> None:
         """Drop the connection."""

@@ -5,10 +5,11 @@ Every writer owns its keys, so it knows what a guard must say; what it was told 
 """
 
 import random
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from requorum.rehearsal.gateway import Gateway, NoAnswer, b64
@@ -21,7 +22,7 @@ class Operation:
     """One request of one writer.
 
     ``kind`` is what it would do to ``key`` (``rejected``: its guard was meant to fail, so it changes nothing);
-    ``revision`` is etcd's answer, 0 when no answer came: then it may have happened or not.
+    ``revision`` is etcd's answer, 0 when no answer came: then it may have happened or not. ``seconds`` is how long it took.
     """
 
     writer: int
@@ -30,6 +31,7 @@ class Operation:
     value: str
     lease: int
     revision: int
+    seconds: float = 0.0
 
     @property
     def acknowledged(self) -> bool:
@@ -59,12 +61,19 @@ def _guard(key: str, mod: int) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Load:
-    """Writers on threads. ``start`` them, wait for ``acknowledged`` to grow, kill the cluster, ``stop`` them."""
+    """Writers on threads. ``start`` them, wait for ``acknowledged`` to grow, kill the cluster, ``stop`` them.
+
+    ``prefix`` tells the keys of one load from those of another; after ``patience`` requests in a row without an answer
+    a writer gives up.
+    """
 
     endpoints: Sequence[str]
     writers: int
     seed: int
     value_bytes: int = 700
+    prefix: str = ""
+    patience: int = 3
+    context: ssl.SSLContext | None = None
     operations: list[Operation] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -102,11 +111,13 @@ class Load:
 
     def _write(self, number: int) -> None:
         rng = random.Random(f"{self.seed}/{number}")  # noqa: S311 - reproducible load, not a secret
-        gateway = Gateway(self.endpoints[number % len(self.endpoints)])
-        writer = _Writer(number, rng, gateway, self.value_bytes)
+        gateway = Gateway(self.endpoints[number % len(self.endpoints)], context=self.context)
+        writer = _Writer(number, rng, gateway, self.value_bytes, self.prefix, self.patience)
         while not self._stop.is_set():
             self.in_flight[number] = 1
+            began = time.monotonic()
             operation = writer.step()
+            operation = replace(operation, seconds=round(time.monotonic() - began, 3))
             if operation.revision == 0:
                 self.operations.append(operation)
                 gateway.close()
@@ -124,18 +135,21 @@ class Load:
 class _Writer:
     """One API server: creates, guarded updates, guarded and plain deletes, plain puts, keys with leases."""
 
-    def __init__(self, number: int, rng: random.Random, gateway: Gateway, value_bytes: int) -> None:
+    def __init__(
+        self, number: int, rng: random.Random, gateway: Gateway, value_bytes: int, prefix: str, patience: int
+    ) -> None:
+        self.patience = patience
         self.number, self.rng, self.gateway, self.value_bytes = number, rng, gateway, value_bytes
         self.lease = 0
         self.count = 0
         self.failures = 0
         kinds = ("pods", "configmaps", "events", "leases", "masterleases")
-        self.keys = [_Owned(f"/registry/{kinds[n % 5]}/ns-{number}/object-{n}") for n in range(40)]
+        self.keys = [_Owned(f"/registry/{kinds[n % 5]}/{prefix}ns-{number}/object-{n}") for n in range(40)]
 
     def alive(self) -> bool:
         """A writer gives up after some requests without an answer: its cluster is gone."""
         self.failures += 1
-        return self.failures < 3
+        return self.failures < self.patience
 
     def value(self) -> str:
         self.count += 1

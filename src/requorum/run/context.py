@@ -113,6 +113,12 @@ def still_fenced(context: Context, member: PlanMember) -> None:
     nothing_runs(context, member)
 
 
-def move_children(host: Connection, source: Path, target: Path) -> int:
-    """Move everything in a folder to another on the same file system; what was moved before stays moved."""
-    return host.call(files.move_children, source, target, KEPT)
+def move_children(host: Connection, member: PlanMember, source: Path, target: Path) -> int:
+    """Move everything in a folder to another on the same file system; what was moved before stays moved. A WAL dir
+    inside the data dir stays: it is moved by itself."""
+    return host.call(files.move_children, source, target, KEPT, stays_of(member))
+
+
+def stays_of(member: PlanMember) -> str:
+    """The WAL dir where it lies inside the data dir and is not part of it: a mount, or a place of its own."""
+    return member.place.wal_dir if member.place.wal_inside else ""

@@ -101,22 +101,23 @@ def read_process(folders: Sequence[str]) -> ProcessEvidence:
 
 def read_place(layout: datadir.Layout) -> Place | Unknown:
     """Where the files lie, and where a run may put its own."""
-    inside = os.path.join(layout.data_dir, "member", "wal")
-    apart = os.path.normpath(layout.wal_dir) != os.path.normpath(inside)
     data_dir, wal_dir = Path(os.path.realpath(layout.data_dir)), Path(os.path.realpath(layout.wal_dir))
     inner = [one for one in files.mounts() if data_dir in one.parents]
-    if inner:
-        return Unknown(unknown=f"{inner[0]} is a mount inside the data dir: it cannot be set aside by rename")
-    if apart and data_dir in wal_dir.parents:
-        return Unknown(unknown=f"the WAL dir {wal_dir} lies inside the data dir, but is not its member/wal")
+    apart = wal_dir != data_dir / "member" / "wal" or wal_dir in inner
+    inside = data_dir in wal_dir.parents and apart
+    strange = [one for one in inner if one != wal_dir]
+    if strange:
+        return Unknown(unknown=f"{strange[0]} is a mount inside the data dir: it cannot be set aside by rename")
+    on_the_same = inside and wal_dir not in inner
     try:
         return Place(
             data_dir=str(data_dir),
             wal_dir=str(wal_dir),
             work=str(_work_beside(data_dir)),
-            wal_work=str(_work_beside(wal_dir) if apart else _work_beside(data_dir)),
+            wal_work=str(_work_beside(wal_dir) if apart and not on_the_same else _work_beside(data_dir)),
             wal_apart=apart,
-            used=files.tree_size(data_dir) + (files.tree_size(wal_dir) if apart else 0),
+            wal_inside=inside,
+            used=files.tree_size(data_dir) + (files.tree_size(wal_dir) if apart and not inside else 0),
             free=files.free_bytes(data_dir),
             wal_free=files.free_bytes(wal_dir),
         )

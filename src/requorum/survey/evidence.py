@@ -199,7 +199,8 @@ class Place:
     """Where a member's files lie, links resolved, and where a run may put its own beside them.
 
     The work folders are on the same file systems as the dirs, so that everything can be set aside by rename: next to
-    the dir, or inside it where the dir is a mount root. Sizes are in bytes.
+    the dir, or inside it where the dir is a mount root. ``wal_apart``: the WAL dir is moved by itself, ``wal_inside``:
+    it lies below the data dir all the same. Sizes are in bytes.
     """
 
     data_dir: str
@@ -207,6 +208,7 @@ class Place:
     work: str
     wal_work: str
     wal_apart: bool
+    wal_inside: bool = False
     used: int
     free: int
     wal_free: int

@@ -13,11 +13,11 @@ def do(context: Context, member: PlanMember) -> Any:
     """By rename; what was moved before an interruption stays."""
     still_fenced(context, member)
     host, data_dir = context.host(member), Path(member.place.data_dir)
-    move_children(host, context.work(member) / "new", data_dir)
+    move_children(host, member, context.work(member) / "new", data_dir)
     if member.place.wal_apart:
         wal_dir = Path(member.place.wal_dir)
         host.call(files.make_dir, wal_dir)
-        move_children(host, context.wal_work(member) / "new-wal", wal_dir)
+        move_children(host, member, context.wal_work(member) / "new-wal", wal_dir)
     if not host.call(files.there, data_dir / "member" / "snap" / "db"):
         raise RequorumError(f"{member.name}: {data_dir} holds no restored db")
     return {"data_dir": str(data_dir)}
@@ -27,5 +27,5 @@ def undo(context: Context, member: PlanMember) -> None:
     """Set what was moved in (and what etcd wrote since) aside too."""
     host = context.host(member)
     if member.place.wal_apart and host.call(files.children, Path(member.place.wal_dir), KEPT):
-        move_children(host, Path(member.place.wal_dir), context.wal_work(member) / "rolled-back-wal")
-    move_children(host, Path(member.place.data_dir), context.work(member) / "rolled-back")
+        move_children(host, member, Path(member.place.wal_dir), context.wal_work(member) / "rolled-back-wal")
+    move_children(host, member, Path(member.place.data_dir), context.work(member) / "rolled-back")

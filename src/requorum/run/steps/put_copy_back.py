@@ -18,6 +18,6 @@ def undo(context: Context, member: PlanMember) -> None:
         if not host.call(files.there, copy):
             continue
         if not host.call(files.there, work / f"returning{suffix}"):
-            move_children(host, folder, rolled_back)
+            move_children(host, member, folder, rolled_back)
             host.call(files.write_durably, work / f"returning{suffix}", b"")
-        move_children(host, copy, folder)
+        move_children(host, member, copy, folder)

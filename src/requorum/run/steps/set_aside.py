@@ -14,20 +14,20 @@ def do(context: Context, member: PlanMember) -> Any:
     host, data_dir = context.host(member), Path(member.place.data_dir)
     moved = 0
     if member.place.wal_apart:
-        moved += move_children(host, Path(member.place.wal_dir), context.wal_work(member) / "old-wal")
+        moved += move_children(host, member, Path(member.place.wal_dir), context.wal_work(member) / "old-wal")
     if not host.call(files.there, data_dir):
         host.call(files.write_durably, context.work(member) / "made-data-dir", b"")
         host.call(files.make_dir, data_dir)
-    moved += move_children(host, data_dir, context.work(member) / "old")
+    moved += move_children(host, member, data_dir, context.work(member) / "old")
     return {"moved": moved}
 
 
 def undo(context: Context, member: PlanMember) -> None:
     """Put the old data and the old log back."""
     host, data_dir = context.host(member), Path(member.place.data_dir)
-    move_children(host, context.work(member) / "old", data_dir)
+    move_children(host, member, context.work(member) / "old", data_dir)
     if member.place.wal_apart:
-        move_children(host, context.wal_work(member) / "old-wal", Path(member.place.wal_dir))
+        move_children(host, member, context.wal_work(member) / "old-wal", Path(member.place.wal_dir))
     made = context.work(member) / "made-data-dir"
     if host.call(files.there, made):
         host.call(files.remove_if_empty, data_dir)
