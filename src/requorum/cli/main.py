@@ -23,6 +23,7 @@ COMMANDS = {
     "rollback": ("requorum.cli.rollback_cmd", "rollback"),
     "runs": ("requorum.cli.runs_cmd", "runs"),
     "cleanup": ("requorum.cli.runs_cmd", "cleanup"),
+    "member": ("requorum.cli.member_cmd", "member"),
     "rebuild": ("requorum.cli.rebuild_cmd", "rebuild"),
     "inspect": ("requorum.cli.inspect_cmd", "inspect"),
     "rehearse": ("requorum.cli.rehearse_cmd", "rehearse"),

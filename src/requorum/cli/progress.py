@@ -53,6 +53,13 @@ class Shown:
         if done >= of:
             del self.transfers[host]
 
+    def caught_up(self, member: str, applied: int, of: int) -> None:
+        """A learner has applied so many entries of the leader's."""
+        began, _ = self.transfers.get(member, (time.monotonic(), ""))
+        self.transfers[member] = (began, f"entry {applied} of {of} applied")
+        if applied >= of:
+            del self.transfers[member]
+
     def step(self, step: Step, state: str, detail: str) -> None:
         """A step begins or ends."""
         name = step.who or "all"

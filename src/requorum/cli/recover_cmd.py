@@ -48,26 +48,26 @@ def recover(
     output: str,
 ) -> int:
     """Survey, decide, plan, and carry it out: nothing is moved before everything is known and you said so."""
-    _gate_terminal(yes)
+    gate_terminal(yes)
     if plan_path is not None:
         if snapshots or source_id or powered_off:
             raise UsageError("--plan already says what to recover from and who is off")
         plan = plan_cmd.load_plan(plan_path)
         found = options.plan_programs(plan, where)
-        _gate_name(plan, yes, confirm)
+        gate_name(plan, yes, confirm)
         with options.plan_world(plan, where) as connections:
             _gate_world(plan, connections, found)
-            return _begin(plan, connections, found, yes=yes, output=output)
+            return begin(plan, connections, found, yes=yes, output=output)
     with options.world(where, powered_off) as world:
         made = plan_cmd.make_one(world, snapshots, source_id, powered_off)
         if output in ("table", "wide") and not yes:
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
             plan_cmd.show_phases(made.plan)
-        _gate_name(made.plan, yes, confirm)
-        return _begin(made.plan, world.connections, world.found, yes=yes, output=output)
+        gate_name(made.plan, yes, confirm)
+        return begin(made.plan, world.connections, world.found, yes=yes, output=output)
 
 
-def _begin(plan: Plan, connections: Connections, found: Tools | None, *, yes: bool, output: str) -> int:
+def begin(plan: Plan, connections: Connections, found: Tools | None, *, yes: bool, output: str) -> int:
     if (journals.state_folder() / "runs" / plan.run).exists():
         raise UsageError(f"run {plan.run} was begun already", hint=f"requorum resume {plan.run}")
     return carry_out(journals.create(plan, connections), connections, found, yes=yes, output=output, fresh=True)
@@ -87,8 +87,8 @@ def resume(run: str, where: Where, take_over: bool, yes: bool, confirm: str, out
             raise UsageError(f"run {run} is {journal.state}", hint=f"requorum rollback {run} goes on with that")
         if journal.state == journals.FINISHED:
             raise UsageError(f"run {run} is finished already")
-        _gate_terminal(yes)
-        _gate_name(journal.plan, yes, confirm)
+        gate_terminal(yes)
+        gate_name(journal.plan, yes, confirm)
         found = options.plan_programs(journal.plan, where)
         assert journal.connections is not None
         return carry_out(journal, journal.connections, found, yes=yes, output=output, take_over=take_over)
@@ -105,7 +105,7 @@ def opened(run: str, where: Where) -> Iterator[Journal]:
         yield journals.load(run, connections)
 
 
-def _gate_terminal(yes: bool) -> None:
+def gate_terminal(yes: bool) -> None:
     if not yes and not sys.stdin.isatty():
         raise Refused(
             "nobody can be asked here: this is no terminal",
@@ -113,7 +113,7 @@ def _gate_terminal(yes: bool) -> None:
         )
 
 
-def _gate_name(plan: Plan, yes: bool, confirm: str) -> None:
+def gate_name(plan: Plan, yes: bool, confirm: str) -> None:
     if yes and confirm != plan.cluster:
         what = f"{confirm!r} is not its name" if confirm else "--yes needs --confirm"
         raise Refused(f"not confirmed: {what}", hint=f"this cluster is --confirm {plan.cluster}")
@@ -172,6 +172,7 @@ def carry_out(
             take_over=take_over,
             fresh=fresh,
             moved=progress.moved,
+            caught_up=progress.caught_up,
         )
         try:
             answer = anyio.run(partial(execute.execute, context, progress))
@@ -202,12 +203,24 @@ def carry_out(
         render.proof(proof, wide=output == "wide")
         for warning in plan.warnings:
             render.console().print(f"warning: {warning}")
+        out = render.console()
         if isinstance(saved, dict):
-            render.console().print(
-                f"a snapshot of this state is on {saved['host']}: {saved['path']} ({render.size(saved['size'])})"
+            when = "from before" if plan.kind == "replace member" else "of this state"
+            out.print(
+                f"a snapshot {when} is on {saved['host']}: {saved['path']} ({render.size(saved['size'])})",
+                soft_wrap=True,
             )
-        render.console().print(
-            f"run {plan.run} is done; the old data is kept: requorum rollback {plan.run} puts it back, "
-            f"requorum cleanup {plan.run} removes it"
-        )
+        out.print(_what_now(plan), soft_wrap=True)
     return errors.DONE_WITH_WARNINGS if warnings else errors.DONE
+
+
+def _what_now(plan: Plan) -> str:
+    """What is kept, and what is left to do."""
+    run = plan.run
+    lines = [f"run {run} is done; the old data is kept:"]
+    if plan.kind != "replace member":
+        lines.append(f"  requorum rollback {run}   puts it back")
+    lines.append(f"  requorum cleanup {run}    removes it for good")
+    left = [one.name for one in plan.members if one.role == "leave fenced"]
+    lines += [f"  requorum member replace {name}   gives the cluster its member {name} again" for name in left]
+    return "\n".join(lines)

@@ -68,7 +68,7 @@ def survey_and_verdict(survey: Survey, verdict: Verdict, *, wide: bool = False) 
     for line in verdict.proof:
         lines.add_row("-", line)
     out.print(lines)
-    if verdict.sources and verdict.kind != "healthy":
+    if verdict.sources and verdict.kind not in ("healthy", "replace members"):
         out.print()
         out.print(_sources(verdict))
 

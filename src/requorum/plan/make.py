@@ -113,7 +113,7 @@ def _without_tools(survey: Survey) -> set[str]:
     }
 
 
-def _member(evidence: MemberEvidence, role: str, why: str, survey: Survey, tools: str, run: str) -> PlanMember:
+def planned_member(evidence: MemberEvidence, role: str, why: str, survey: Survey, tools: str, run: str) -> PlanMember:
     assert isinstance(evidence.config, MemberConfig)
     assert not isinstance(evidence.deployment, Unknown)
     assert not isinstance(evidence.place, Unknown)
@@ -146,14 +146,14 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
     assert verdict.start is not None
     left = {one.member: one.why for one in verdict.start.left_behind}
     members = tuple(
-        _member(one, "leave fenced" if one.name in left else "start", left.get(one.name, ""), survey, tools, run)
+        planned_member(one, "leave fenced" if one.name in left else "start", left.get(one.name, ""), survey, tools, run)
         for one in survey.members
     )
     warnings = tuple(f"{name} stays fenced until it is replaced: {why}" for name, why in left.items())
     warnings += tuple(
         f"{name} is off: replace it when it is back (requorum member replace {name})" for name in verdict.unsurveyed
     )
-    plan = _plan(survey, verdict, run, tools, members, powered_off)
+    plan = new_plan(survey, verdict, run, tools, members, powered_off)
     plan = replace(
         plan,
         kind="start as is",
@@ -162,7 +162,7 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         warnings=warnings,
         loss_at_most=0,
     )
-    return _with_phases(
+    return with_phases(
         plan,
         [
             ("lock every member", "lock", _all),
@@ -189,7 +189,7 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
 def _rebuild_plan(
     survey: Survey, verdict: Verdict, source: Source, run: str, tools: str, powered_off: tuple[str, ...]
 ) -> Plan:
-    members = tuple(_member(one, "restore", "", survey, tools, run) for one in survey.members)
+    members = tuple(planned_member(one, "restore", "", survey, tools, run) for one in survey.members)
     warnings = [
         f"{name} is off and no member of the rebuilt cluster: its old data cannot join it; when it is back, requorum "
         f"member replace {name} adds it again"
@@ -202,7 +202,7 @@ def _rebuild_plan(
             f"etcdutl {survey.etcd_version} cannot raise the revision (--bump-revision needs 3.5.10 or 3.6): restart "
             f"every Kubernetes component, kubelets included, or their caches stay wrong"
         )
-    plan = _plan(survey, verdict, run, tools, members, powered_off)
+    plan = new_plan(survey, verdict, run, tools, members, powered_off)
     plan = replace(
         plan,
         kind="rebuild",
@@ -214,7 +214,7 @@ def _rebuild_plan(
         loss_at_most=source.loss.at_most,
         warnings=tuple(warnings),
     )
-    return _with_phases(
+    return with_phases(
         plan,
         [
             ("lock every member", "lock", _all),
@@ -239,7 +239,7 @@ def _rebuild_plan(
     )
 
 
-def _plan(
+def new_plan(
     survey: Survey,
     verdict: Verdict,
     run: str,
@@ -314,7 +314,7 @@ def _source_host(plan: Plan) -> tuple[PlanMember, ...]:
     return (plan.member(plan.source_on),)
 
 
-def _with_phases(plan: Plan, outline: "Sequence[tuple[str, StepKind, object]]") -> Plan:
+def with_phases(plan: Plan, outline: "Sequence[tuple[str, StepKind, object]]") -> Plan:
     phases: list[Phase] = []
     for title, kind, who in outline:
         number = len(phases) + 1

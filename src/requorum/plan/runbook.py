@@ -124,6 +124,8 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
             ),
             "# sha256sum must be the same everywhere",
         )
+    if kind in ("remove member", "add learner", "promote"):
+        return _membership(plan, kind)
     if kind == "wait for a leader":
         first = ",".join(one.config.endpoint for one in plan.members if one.name in plan.first)
         return (f"etcdctl --endpoints={first} endpoint health  # until every one is healthy",)
@@ -131,7 +133,7 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
     flags = " ".join(tls_flags(plan.started[0])) if plan.started else ""
     ctl = f"etcdctl --endpoints={endpoints}" + (f" {flags}" if flags else "")
     if kind == "save snapshot":
-        one = plan.started[0]
+        one = plan.speaker
         ctl = f"etcdctl --endpoints={one.config.endpoint}" + (f" {flags}" if flags else "")
         return (f"{ctl} snapshot save {q(work_of(one, plan.run) + '/proven.db')}",)
     return (
@@ -140,6 +142,16 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
         f"{ctl} endpoint hashkv  # equal on all, at revision {plan.least_revision} or later",
         f"{ctl} alarm list",
     )
+
+
+def _membership(plan: Plan, kind: StepKind) -> tuple[str, ...]:
+    one, new = plan.speaker, plan.replaced
+    ctl = " ".join([f"etcdctl --endpoints={one.config.endpoint}", *tls_flags(one)])
+    if kind == "remove member":
+        return (f"{ctl} member remove {plan.replaces:x}",)
+    if kind == "add learner":
+        return (f"{ctl} member add {q(new.name)} --learner --peer-urls={','.join(new.config.peer_urls)}",)
+    return (f"{ctl} member promote ID  # the id of the new member; again until it has caught up",)
 
 
 def tls_flags(member: PlanMember) -> list[str]:
@@ -199,6 +211,8 @@ def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
 def settings(plan: Plan, member: PlanMember) -> dict[str, str]:
     """What a member's configuration must say before its first start, so that a dir wiped later refuses to start instead
     of forming a new cluster."""
+    if plan.kind == "replace member":
+        return {"initial-cluster": plan.initial_cluster, "initial-cluster-state": "existing"}
     if plan.kind == "rebuild":
         return {
             "initial-cluster": plan.initial_cluster,

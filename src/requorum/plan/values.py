@@ -26,6 +26,9 @@ StepKind = Literal[
     "prove",
     "save snapshot",
     "start services",
+    "remove member",
+    "add learner",
+    "promote",
     "unlock",
 ]
 
@@ -42,14 +45,14 @@ class PlanHost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanMember:
-    """One member in the plan. ``role``: restored from the source, started as it is, or left fenced.
+    """One member in the plan. ``role``: restored from the source, started as it is, left fenced, running on, or replaced.
 
     ``tools`` are etcd's programs on its host; ``bring_tools``: they are not there yet, and are brought along.
     """
 
     name: str
     host: str
-    role: Literal["restore", "start", "leave fenced"]
+    role: Literal["restore", "start", "leave fenced", "keep", "replace"]
     why: str
     config: MemberConfig
     deployment: Deployment
@@ -96,8 +99,9 @@ class Plan:
     """Everything a run needs to know. ``run`` names it; ``token`` is the fresh cluster token of a rebuild.
 
     ``least_revision`` is where the cluster must stand at the end; ``warnings`` make a finished run end with exit 3.
-    ``source_on`` is the member on whose host the source is built, ``first`` are the members that a start as is begins
-    with.
+    A replacement removes the member with the id ``replaces`` (0: it is none any more) and starts the new one with
+    ``joins`` as its initial cluster. ``source_on`` is the member on whose host the source is built, ``first`` are the
+    members that a start as is begins with.
     """
 
     schema: Literal["requorum/Plan/v1"] = "requorum/Plan/v1"
@@ -105,7 +109,7 @@ class Plan:
     made: str
     cluster: str
     cluster_id: int
-    kind: Literal["start as is", "rebuild"]
+    kind: Literal["start as is", "rebuild", "replace member"]
     summary: str
     proof: tuple[str, ...]
     tools: str
@@ -123,6 +127,18 @@ class Plan:
     phases: tuple[Phase, ...]
     warnings: tuple[str, ...]
     hosts: tuple[PlanHost, ...] = ()
+    replaces: int = 0
+    joins: str = ""
+
+    @property
+    def replaced(self) -> PlanMember:
+        """The member that is replaced."""
+        return next(one for one in self.members if one.role == "replace")
+
+    @property
+    def speaker(self) -> PlanMember:
+        """The member that is asked about the cluster as a whole: one that runs on, else the first that is started."""
+        return next((one for one in self.members if one.role == "keep"), self.started[0])
 
     def host(self, name: str) -> PlanHost:
         """A host by name."""
@@ -140,6 +156,8 @@ class Plan:
     @property
     def initial_cluster(self) -> str:
         """``name=url`` of every started member, as etcd's flag wants it."""
+        if self.joins:
+            return self.joins
         return ",".join(f"{one.config.name}={url}" for one in self.started for url in one.config.peer_urls)
 
 

@@ -76,11 +76,14 @@ Dead = Callable[[MemberConfig], str]
 """Says why a member cannot become healthy any more; empty while it may."""
 
 
-def prove(members: Sequence[Asked], least_revision: int, dead: Dead) -> Proof:
-    """Wait until every member is healthy, then compare them; raises RequorumError with the first thing that is wrong."""
+def prove(members: Sequence[Asked], least_revision: int, dead: Dead, *, quiet: bool = True) -> Proof:
+    """Wait until every member is healthy, then compare them; raises RequorumError with the first thing that is wrong.
+
+    ``quiet``: nobody writes meanwhile, so all come to one revision. Else they are compared at one that all have reached.
+    """
     with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
         list(pool.map(lambda one: wait_healthy(one, dead), members))
-    statuses = _settled(members)
+    statuses = _settled(members, quiet=quiet)
     rows = tuple(_row(member, status) for member, status in zip(members, statuses, strict=True))
     clusters = {str(status["header"]["cluster_id"]) for status in statuses}
     if len(clusters) > 1:
@@ -140,7 +143,7 @@ def wait_healthy(member: Asked, dead: Dead) -> None:
         time.sleep(0.05)
 
 
-def _settled(members: Sequence[Asked]) -> list[dict[str, Any]]:
+def _settled(members: Sequence[Asked], *, quiet: bool) -> list[dict[str, Any]]:
     """The status of every member once all have applied as much as the first one had."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
@@ -154,7 +157,7 @@ def _settled(members: Sequence[Asked]) -> list[dict[str, Any]]:
                 raise RequorumError(f"{member.name}: its status cannot be read: {answer!r}") from err
         revisions = {int(one["header"]["revision"]) for one in statuses}
         led = {int(one.get("leader", 0)) for one in statuses}
-        if len(revisions) == 1 and len(led) == 1 and 0 not in led:
+        if (len(revisions) == 1 or not quiet) and len(led) == 1 and 0 not in led:
             return statuses
         if time.monotonic() > deadline:
             seen = ", ".join(

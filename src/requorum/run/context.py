@@ -12,7 +12,7 @@ from requorum.errors import RequorumError
 from requorum.hosts import files, processes
 from requorum.hosts.connection import Connection, Connections
 from requorum.hosts.tools import Tools
-from requorum.plan.values import Plan, PlanMember, wal_work_of, work_of
+from requorum.plan.values import Plan, PlanMember, Step, wal_work_of, work_of
 from requorum.proof.prove import Asked
 from requorum.run.journal import Journal
 from requorum.verdict.values import Source
@@ -37,6 +37,7 @@ class Context:
     fresh: bool = False
     epoch: int = 1
     warnings: list[str] = field(default_factory=list)
+    caught_up: Callable[[str, int, int], None] = lambda _who, _applied, _of: None
     moved: Callable[[str, int, int], None] = lambda _who, _done, _of: None
 
     @property
@@ -59,6 +60,10 @@ class Context:
         """Where the cluster must stand at the end."""
         seen = self.journal.result("look again", "")
         return int(seen["least_revision"]) if isinstance(seen, dict) else self.plan.least_revision
+
+    def steps(self) -> list[Step]:
+        """Every step of the plan."""
+        return [step for phase in self.plan.phases for step in phase.steps]
 
     def host(self, member: PlanMember) -> Connection:
         """The host that a member is on."""

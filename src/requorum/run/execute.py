@@ -29,6 +29,7 @@ from requorum.run.steps import (
     fence,
     locking,
     look_again,
+    membership,
     move_in,
     preflight,
     prove,
@@ -63,6 +64,9 @@ DO: dict[str, Callable[[Context, Any], Any]] = {
     "prove": prove.do,
     "save snapshot": save_snapshot.do,
     "start services": services.start,
+    "remove member": membership.remove,
+    "add learner": membership.add,
+    "promote": membership.promote,
     "unlock": locking.release,
 }
 
@@ -242,6 +246,11 @@ async def roll_back(context: Context, progress: Progress) -> int:
     journal, plan = context.journal, context.plan
     if journal.state == journals.ROLLED_BACK:
         raise UsageError(f"run {plan.run} was rolled back already")
+    if any(step.kind == "promote" and step.id in journal.done for phase in plan.phases for step in phase.steps):
+        raise Refused(
+            f"{plan.replaced.name} was replaced and votes: there is nothing to go back to",
+            hint="what was set aside is kept until requorum cleanup",
+        )
     for member in plan.members:
         lock.take(context.host(member), member, plan.run, context.epoch, take_over=context.take_over)
     journal.write(journals.ROLLING_BACK)
@@ -301,6 +310,14 @@ async def _undo_all(
 
 def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Context, Any], None]]]":
     """The undo of each kind of step, in the order in which they are taken back."""
+    if context.plan.kind == "replace member":
+        return [
+            ("fence and stop what was started", ("configure", "start"), configure.undo),
+            ("remove the learner", ("add learner",), membership.undo_add),
+            ("set the new data aside", ("start",), move_in.undo),
+            ("put the old data back", ("set aside",), set_aside.undo),
+            ("put the configuration back", ("fence",), fence.undo),
+        ]
     data = (
         [("put the copies back", ("configure",), put_copy_back.undo)]
         if context.plan.source is None

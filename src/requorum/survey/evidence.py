@@ -216,7 +216,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveEvidence:
-    """What a running member answered."""
+    """What a running member answered; ``members`` are those that it knows of, learners included."""
 
     member_id: int
     cluster_id: int
@@ -226,6 +226,8 @@ class LiveEvidence:
     raft_term: int
     version: str
     errors: tuple[str, ...]
+    learner: bool = False
+    members: tuple[Peer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

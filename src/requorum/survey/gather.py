@@ -27,6 +27,7 @@ from requorum.survey.evidence import (
     HostEvidence,
     LiveEvidence,
     MemberEvidence,
+    Peer,
     Service,
     SnapshotEvidence,
     Survey,
@@ -282,6 +283,7 @@ def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvide
         answer = connection.call(tools.ctl_json, found, flags, ["endpoint", "status"], net.ANSWER_SECONDS)
         status = answer[0]["Status"]
         header = status["header"]
+        listed = _listed(connection, found, flags)
         return LiveEvidence(
             member_id=int(header["member_id"]),
             cluster_id=int(header["cluster_id"]),
@@ -291,11 +293,36 @@ def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvide
             raft_term=int(status.get("raftTerm", header.get("raft_term", 0))),
             version=str(status.get("version", "")),
             errors=tuple(str(one) for one in status.get("errors") or ()),
+            learner=bool(status.get("isLearner", False)),
+            members=listed,
         )
     except programs.ProgramError as err:
         return Unknown(unknown=f"it runs, but does not answer: {_plain(err.detail) or err}")
     except (KeyError, IndexError, TypeError, ValueError) as err:
         return Unknown(unknown=f"it runs, but its answer cannot be read: {err!r}")
+
+
+def _listed(connection: Connection, found: Tools, flags: Sequence[str]) -> tuple[Peer, ...]:
+    """The members that a running one knows of; none where it may not be asked (a learner)."""
+    try:
+        answer = connection.call(tools.ctl_json, found, flags, ["member", "list"], net.ANSWER_SECONDS)
+        return peers_of(answer)
+    except programs.ProgramError:
+        return ()
+
+
+def peers_of(answer: Any) -> tuple[Peer, ...]:
+    """etcdctl's list of members."""
+    return tuple(
+        Peer(
+            id=int(one["ID"]),
+            name=str(one.get("name", "")),
+            peer_urls=tuple(one.get("peerURLs") or ()),
+            client_urls=tuple(one.get("clientURLs") or ()),
+            learner=bool(one.get("isLearner", False)),
+        )
+        for one in answer.get("members", [])
+    )
 
 
 def _plain(said: str) -> str:

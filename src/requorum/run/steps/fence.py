@@ -19,8 +19,12 @@ def do(context: Context, member: PlanMember) -> Any:
 
 
 def undo(context: Context, member: PlanMember) -> None:
-    """Put the member's own configuration back; start etcd again if it ran before the run."""
+    """Put the member's own configuration back; start etcd again if it ran before the run, and may.
+
+    A member that was removed from its cluster is not started again: nobody knows it any more.
+    """
     kind, host = kinds.of(member.deployment), context.host(member)
     kind.put_back(host, member.deployment, context.plan.run)
-    if member.was_running and not host.call(processes.holders_of, folders_of(member)):
+    removed = any(one.kind == "remove member" and one.id in context.journal.begun for one in context.steps())
+    if member.was_running and not removed and not host.call(processes.holders_of, folders_of(member)):
         kind.start(host, member.deployment, Path(context.tools(member).etcd))

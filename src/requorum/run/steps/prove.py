@@ -11,5 +11,7 @@ from requorum.run.context import Context
 
 def do(context: Context, _: PlanMember | None) -> Any:
     """Raises RequorumError with the first thing that is not as promised."""
-    proof = prove.prove(context.asked(), context.least_revision, context.dead)
+    proof = prove.prove(
+        context.asked(), context.least_revision, context.dead, quiet=context.plan.kind != "replace member"
+    )
     return msgspec.to_builtins(proof)

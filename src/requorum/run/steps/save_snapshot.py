@@ -11,14 +11,14 @@ SAVE_SECONDS = 1800.0
 
 
 def do(context: Context, _: PlanMember | None) -> Any:
-    """Saved by a member that leads or follows, on its host, in this run's folder there."""
-    member = context.plan.started[0]
+    """Saved by a member that runs, on its host, in this run's folder there."""
+    member = context.plan.speaker
     host, config = context.host(member), member.config
-    path = context.work(member) / "proven.db"
+    path = context.work(member) / f"{'before' if context.plan.kind == 'replace member' else 'proven'}.db"
     flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
     try:
         argv = [context.tools(member).etcdctl, *flags, "snapshot", "save", str(path)]
         host.call(programs.run, argv, seconds=SAVE_SECONDS, env={"ETCDCTL_API": "3"})
     except programs.ProgramError as err:
-        raise RequorumError(f"{member.name}: the snapshot of the proven state could not be saved: {err}") from err
+        raise RequorumError(f"{member.name}: a snapshot could not be saved: {err}") from err
     return {"host": member.host, "path": str(path), "size": host.call(files.size_of, str(path))}

@@ -22,6 +22,11 @@ def do(context: Context, _: PlanMember | None) -> Any:
 def text(context: Context) -> str:
     """What will happen now, and what will be lost."""
     plan = context.plan
+    if plan.kind == "replace member":
+        return (
+            f"Everything is checked, and a snapshot is saved. {plan.replaced.name} ({plan.replaced.why}) is removed, its "
+            f"data set aside (kept until cleanup), and it joins again empty: no write is lost, quorum holds throughout."
+        )
     names = ", ".join(one.name for one in plan.started)
     if plan.kind == "start as is":
         return f"Everything is checked. Start {names} on their own disks (copies are kept): no write is lost."

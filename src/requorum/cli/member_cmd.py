@@ -1,0 +1,48 @@
+"""``requorum member replace``: a new member in the place of a broken one, while quorum holds."""
+
+import click
+
+from requorum.cli import options, plan_cmd, recover_cmd, render, survey_cmd
+from requorum.cli.options import Where
+from requorum.plan.replace import replace_plan
+from requorum.verdict.decide import decide
+
+
+@click.group()
+def member() -> None:
+    """One member of a cluster that lives."""
+
+
+@member.command("replace")
+@click.argument("name")
+@options.where
+@click.option("--with", "on", default="", metavar="HOST", help="Let another etcd host of the inventory take its place.")
+@options.powered_off
+@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
+@click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
+@options.output
+def replace_member(
+    name: str, where: Where, on: str, powered_off: tuple[str, ...], yes: bool, confirm: str, output: str
+) -> int:
+    """Replace the member NAME: a snapshot first, removed, set aside, added as a learner, promoted, compared.
+
+    Only while quorum holds. Nothing is restored: the new member gets its data from the leader.
+    """
+    recover_cmd.gate_terminal(yes)
+    with options.world(where, powered_off) as world:
+        survey = survey_cmd.look(world, (), powered_off, in_full=False)
+        verdict = decide(survey)
+        plan = replace_plan(
+            survey,
+            verdict,
+            name,
+            on=on,
+            run=plan_cmd.new_run(),
+            tools=world.found.folder if world.found else "",
+            powered_off=plan_cmd.with_members(world, survey, powered_off),
+        )
+        if output in ("table", "wide") and not yes:
+            render.survey_and_verdict(survey, verdict, wide=output == "wide")
+            plan_cmd.show_phases(plan)
+        recover_cmd.gate_name(plan, yes, confirm)
+        return recover_cmd.begin(plan, world.connections, world.found, yes=yes, output=output)
