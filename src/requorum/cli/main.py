@@ -23,6 +23,8 @@ COMMANDS = {
     "rollback": ("requorum.cli.rollback_cmd", "rollback"),
     "runs": ("requorum.cli.runs_cmd", "runs"),
     "cleanup": ("requorum.cli.runs_cmd", "cleanup"),
+    "check": ("requorum.cli.check_cmd", "check"),
+    "fence": ("requorum.cli.fence_cmd", "fence"),
     "member": ("requorum.cli.member_cmd", "member"),
     "rebuild": ("requorum.cli.rebuild_cmd", "rebuild"),
     "inspect": ("requorum.cli.inspect_cmd", "inspect"),

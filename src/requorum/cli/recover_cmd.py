@@ -131,7 +131,7 @@ def _gate_world(plan: Plan, connections: Connections, found: Tools | None) -> No
         )
 
 
-def _typed(text: str, name: str) -> bool:
+def typed(text: str, name: str) -> bool:
     """Show what will happen, and whether the operator types the cluster's name."""
     render.console(err=True).print(f"\n{text}")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -162,7 +162,7 @@ def carry_out(
             if yes:
                 return True
             progress.pause()
-            return _typed(text, plan.cluster)
+            return typed(text, plan.cluster)
 
         context = Context(
             journal=journal,

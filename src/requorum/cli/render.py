@@ -116,16 +116,21 @@ def _sources(verdict: Verdict) -> Table:
     return made
 
 
-def proof(found: Proof, *, wide: bool = False) -> None:
-    """The table that an etcd user knows, and what goes for all members."""
-    out = console()
+def rows(found: Proof, *, wide: bool = False) -> None:
+    """The table that an etcd user knows."""
     more = ("endpoint", ">revision", "learner") if wide else ()
     made = table("member", "id", "version", ">db size", "leader", ">term", ">index", ">applied", "errors", *more)
     for row in found.rows:
         cells = [row.member, row.id, row.version, size(row.db_size), str(row.leader).lower()]
         cells += [str(row.term), str(row.index), str(row.applied), "; ".join(row.errors)]
         made.add_row(*cells, *((row.endpoint, str(row.revision), str(row.learner).lower()) if wide else ()))
-    out.print(made)
+    console().print(made)
+
+
+def proof(found: Proof, *, wide: bool = False) -> None:
+    """The table, and what goes for all members."""
+    out = console()
+    rows(found, wide=wide)
     out.print(f"every member is at revision {found.revision} with hash {found.hash}; cluster id {found.cluster_id}")
     for warning in found.warnings:
         out.print(Text.assemble(("warning: ", "yellow"), warning))

@@ -15,7 +15,7 @@ class MemberConfig:
     """What a member's config file, env file or manifest says.
 
     ``endpoint`` is where clients reach it; ``quota`` is in bytes; the last three are files on its host, empty without
-    TLS.
+    TLS. ``certificates`` are all certificate files that the member itself runs with.
     """
 
     name: str
@@ -30,3 +30,4 @@ class MemberConfig:
     ca: str = ""
     cert: str = ""
     key: str = ""
+    certificates: tuple[str, ...] = ()

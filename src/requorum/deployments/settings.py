@@ -14,6 +14,7 @@ from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 
 DEFAULT_QUOTA = 2 << 30
+CERTIFICATES = ("trusted-ca-file", "cert-file", "peer-trusted-ca-file", "peer-cert-file")
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -75,10 +76,14 @@ def from_yaml(raw: bytes, path: str) -> dict[str, Any]:
         raise RequorumError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(data, dict):
         raise RequorumError(f"{path}: it is no etcd config file")
-    tls = data.pop("client-transport-security", None) or {}
-    if not isinstance(tls, dict):
-        raise RequorumError(f"{path}: client-transport-security must be a mapping")
-    return {**data, **{name: tls[name] for name in ("trusted-ca-file", "cert-file", "key-file") if name in tls}}
+    for section, prefix in (("client-transport-security", ""), ("peer-transport-security", "peer-")):
+        tls = data.pop(section, None) or {}
+        if not isinstance(tls, dict):
+            raise RequorumError(f"{path}: {section} must be a mapping")
+        data.update(
+            {f"{prefix}{name}": tls[name] for name in ("trusted-ca-file", "cert-file", "key-file") if name in tls}
+        )
+    return data
 
 
 def edited_yaml(raw: bytes, changes: Mapping[str, str]) -> bytes:
@@ -118,6 +123,7 @@ def member_config(data: Mapping[str, Any], path: str, client: Mapping[str, str] 
         state=str(data.get("initial-cluster-state", "new")),
         quota=_quota(data.get("quota-backend-bytes"), path),
         **files,
+        certificates=tuple(str(data[flag]) for flag in CERTIFICATES if data.get(flag)),
     )
 
 

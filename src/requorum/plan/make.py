@@ -8,6 +8,7 @@ from requorum.plan import runbook
 from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
 from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
 from requorum.verdict import values
+from requorum.verdict.decide import certificate_faults
 from requorum.verdict.values import Source, Verdict
 
 _INSIDE = "what lies in a data dir is set aside by rename: move the mount out of there, then plan again"
@@ -62,6 +63,12 @@ def _gate_configured(survey: Survey) -> None:
             raise Refused(f"{member.name}: {member.deployment.unknown}", hint="describe it in an inventory")
         if isinstance(member.place, Unknown):
             raise Refused(f"{member.name}: {member.place.unknown}", hint=_INSIDE)
+        for level, text in certificate_faults(member):
+            if level == "danger":
+                raise Refused(
+                    f"{member.host}: {text}; etcd could not serve after a recovery",
+                    hint="renew it, or put the clock right, first: it changes no data",
+                )
 
 
 def _gate_unsurveyed(verdict: Verdict, powered_off: Sequence[str]) -> None:

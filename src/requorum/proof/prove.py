@@ -83,6 +83,14 @@ def prove(members: Sequence[Asked], least_revision: int, dead: Dead, *, quiet: b
     """
     with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
         list(pool.map(lambda one: wait_healthy(one, dead), members))
+    return compare(members, least_revision, quiet=quiet)
+
+
+def compare(members: Sequence[Asked], least_revision: int = 0, *, quiet: bool = False, change: bool = True) -> Proof:
+    """Compare members that serve: one cluster, one revision, one hash; raises RequorumError with the first difference.
+
+    With ``change`` an alarm for space is disarmed where there is room again.
+    """
     statuses = _settled(members, quiet=quiet)
     rows = tuple(_row(member, status) for member, status in zip(members, statuses, strict=True))
     clusters = {str(status["header"]["cluster_id"]) for status in statuses}
@@ -95,9 +103,9 @@ def prove(members: Sequence[Asked], least_revision: int, dead: Dead, *, quiet: b
     listed = _member_names(members[0])
     unexpected = {name for name in listed if name} - {member.name for member in members}
     digest = _equal_hash(members, revision)
-    alarms, warnings = _alarms(members, rows)
+    alarms, warnings = _alarms(members, rows, change=change)
     if unexpected:
-        warnings.append(f"members that were not started: {', '.join(sorted(unexpected))}")
+        warnings.append(f"members that do not serve: {', '.join(sorted(unexpected))}")
     return Proof(
         cluster_id=f"{int(clusters.pop()):x}",
         revision=revision,
@@ -214,13 +222,15 @@ def _equal_hash(members: Sequence[Asked], revision: int) -> str:
     return f"{digests.pop():x}"
 
 
-def _alarms(members: Sequence[Asked], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+def _alarms(members: Sequence[Asked], rows: Sequence[Row], *, change: bool) -> tuple[list[str], list[str]]:
     """The alarms that stand, and what to do. NOSPACE is disarmed only where there is room again; CORRUPT never."""
     answer = _ask(members[0], ["alarm", "list"])
     names = {1: "NOSPACE", 2: "CORRUPT"}
     raised = {names.get(int(one.get("alarm", 0)), str(one.get("alarm"))) for one in answer.get("alarms", [])}
     warnings: list[str] = []
-    if raised == {"NOSPACE"}:
+    if raised and not change:
+        warnings.append(f"alarms stand: {', '.join(sorted(raised))}")
+    elif raised == {"NOSPACE"}:
         room = all(row.db_size < member.config.quota for row, member in zip(rows, members, strict=True))
         if room:
             try:

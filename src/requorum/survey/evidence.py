@@ -231,6 +231,21 @@ class LiveEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """A certificate file: valid from ``not_before`` to ``not_after`` (seconds since 1970) for ``names``.
+
+    ``fault`` says why it could not be read.
+    """
+
+    path: str
+    subject: str = ""
+    not_before: float = 0.0
+    not_after: float = 0.0
+    names: tuple[str, ...] = ()
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEvidence:
     """What one member's disk, process and host say, or why they cannot say it."""
 
@@ -248,6 +263,8 @@ class MemberEvidence:
     tail: Tail | Unknown
     tools: Tools | Unknown = Unknown(unknown="not looked for")
     reachable: bool = True
+    certificates: tuple[Certificate, ...] = ()
+    clock: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The survey: every host, member and snapshot read at once, none of them changed."""
 
+import dataclasses
 import datetime
 import json
 import os
@@ -22,7 +23,7 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import SystemdDeployment
-from requorum.survey import disks
+from requorum.survey import certificates, disks
 from requorum.survey.evidence import (
     HostEvidence,
     LiveEvidence,
@@ -182,7 +183,7 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
         deployment = kinds.of(host.etcd).find(connection, host.etcd)
         config = kinds.of(deployment).read_config(connection, deployment)
         at_hand = found if deployment.kind == "process" and found else find_tools(connection, deployment)
-        return read_dir(
+        found_here = read_dir(
             connection,
             config.data_dir,
             host.name,
@@ -191,6 +192,11 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
             config=config,
             deployment=deployment,
             found=at_hand,
+        )
+        return dataclasses.replace(
+            found_here,
+            certificates=certificates.read(connection, (*config.certificates, config.ca, config.cert)),
+            clock=connection.call(net.clock),
         )
     except RequorumError as err:
         reachable = not isinstance(err, Unreachable)

@@ -7,6 +7,8 @@ from requorum.verdict.sources import ranked
 from requorum.verdict.startasis import start_as_is, why_not
 from requorum.verdict.values import Finding, Loss, Source, StartAsIs, Verdict
 
+EXPIRES_SOON_DAYS = 14
+CLOCKS_APART_SECONDS = 2.0
 ASSUMPTION = "assumed: each disk kept what it had fsynced"
 
 
@@ -119,9 +121,49 @@ def _minor_of(survey: Survey) -> str:
     return ".".join(survey.etcd_version.split(".")[:2])
 
 
-def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
+def certificate_faults(member: MemberEvidence) -> tuple[tuple[str, str], ...]:
+    """What is wrong with a member's certificates by its host's clock: (level, what)."""
     out = []
+    for one in member.certificates:
+        name = one.path.rsplit("/", 1)[-1]
+        days = (one.not_after - member.clock) / 86400
+        if one.fault:
+            out.append(("danger", f"certificate {one.path}: {one.fault}"))
+        elif days < 0:
+            out.append(("danger", f"certificate {name} expired {-days:.1f} days ago: members and clients refuse it"))
+        elif one.not_before > member.clock:
+            hours = (one.not_before - member.clock) / 3600
+            out.append(("danger", f"certificate {name} is valid in {hours:.1f} hours only: is the clock right?"))
+        elif days < EXPIRES_SOON_DAYS:
+            out.append(("warning", f"certificate {name} expires in {days:.0f} days"))
+    return tuple(out)
+
+
+def _host_findings(survey: Survey) -> list[Finding]:
+    """Hosts that cannot be reached, and clocks that are apart."""
+    out = [
+        Finding(level="warning", subject=one.name, text=f"cannot be reached: {one.unreachable}")
+        for one in survey.hosts
+        if one.unreachable
+    ]
+    seen = [one for one in survey.hosts if not one.unreachable]
+    if seen:
+        ahead = max(seen, key=lambda one: one.clock_ahead)
+        behind = min(seen, key=lambda one: one.clock_ahead)
+        apart = ahead.clock_ahead - behind.clock_ahead
+        if apart > CLOCKS_APART_SECONDS:
+            text = f"its clock is {apart:.0f} s ahead of {behind.name}'s: leases and certificates depend on it"
+            out.append(Finding(level="warning", subject=ahead.name, text=text))
+    return out
+
+
+def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
+    out = _host_findings(survey)
     for member in survey.members:
+        out += [
+            Finding(level="danger" if level == "danger" else "warning", subject=member.name, text=text)
+            for level, text in certificate_faults(member)
+        ]
         out += _faults(member)
         if member in cluster.counted and not isinstance(member.log, Unknown) and not isinstance(member.db, Unknown):
             reason = why_not(member)

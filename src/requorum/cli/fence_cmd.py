@@ -1,0 +1,144 @@
+"""``requorum fence``: stop the bleeding, think later. Nothing can start etcd, or what writes to it, until it is lifted."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from requorum import errors
+from requorum.cli import options, plan_cmd, recover_cmd, render, survey_cmd
+from requorum.cli.options import Where, World
+from requorum.deployments import kinds
+from requorum.errors import Locked, Refused, RequorumError, Unreachable
+from requorum.hosts import files, units
+from requorum.hosts.connection import Connection
+from requorum.survey import gather
+from requorum.survey.evidence import HostEvidence, MemberEvidence, Place, Tools, Unknown
+from requorum.verdict import values
+from requorum.verdict.decide import decide
+
+Target = MemberEvidence | HostEvidence
+PREFIX = "fence-"
+"""How a fence is called that belongs to no run."""
+
+
+@click.command()
+@options.where
+@click.option("--lift", is_flag=True, help="Take the fences of an earlier `requorum fence` away again.")
+@options.powered_off
+@click.option("--yes", is_flag=True, help="Do not ask, although quorum holds; needs --confirm.")
+@click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
+@options.output
+def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, confirm: str, output: str) -> int:
+    """Stop etcd and what writes to it on every host, and keep it from starting, after a reboot too; proven by trying.
+
+    For a disaster that still goes on: something restarts a broken etcd, or an API server writes to the wrong one.
+    `requorum recover` takes these fences over; --lift takes them away, and starts what ran before.
+    """
+    with options.world(where, powered_off) as world:
+        survey = survey_cmd.look(world, (), powered_off, in_full=False)
+        verdict = decide(survey)
+        if not lift and verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
+            _gate_alive(verdict.cluster, verdict.summary, yes=yes, confirm=confirm)
+        act: Callable[[Connection, Any], str] = _lift if lift else partial(_fence, f"{PREFIX}{plan_cmd.new_run()}")
+        others = [one for one in survey.hosts if "etcd" not in one.roles]
+        rows = _everywhere(world, [*survey.members, *others], act)
+    failed = [row for row in rows if not row["ok"]]
+    if output in ("json", "yaml"):
+        render.data({"schema": "requorum/Fence/v1", "lifted": lift, "hosts": rows}, output)
+    else:
+        made = render.table("host", "", "what")
+        for row in rows:
+            made.add_row(row["host"], "ok" if row["ok"] else "failed", row["what"])
+        render.console().print(made)
+    if failed and len(failed) == len(rows):
+        raise RequorumError("no host could be " + ("released" if lift else "fenced"))
+    return errors.DONE_WITH_WARNINGS if failed else errors.DONE
+
+
+def _gate_alive(cluster: str, summary: str, *, yes: bool, confirm: str) -> None:
+    if yes and confirm == cluster:
+        return
+    if yes or not click.get_text_stream("stdin").isatty():
+        raise Refused(
+            f"this cluster lives: {summary}; a fence would take it down",
+            hint=f"if that is meant: --yes --confirm {cluster}",
+        )
+    if not recover_cmd.typed(f"This cluster lives ({summary}). A fence takes it down.", cluster):
+        raise Refused("not confirmed", changed="nothing was changed")
+
+
+def _everywhere(world: World, targets: list[Any], act: "Callable[[Connection, Any], str]") -> list[dict[str, Any]]:
+    """Act on all hosts at once; what goes wrong on one stops no other."""
+
+    def one(target: Any) -> dict[str, Any]:
+        name = target.host if isinstance(target, MemberEvidence) else target.name
+        try:
+            return {"host": name, "ok": True, "what": act(world.connections[name], target)}
+        except Unreachable as err:
+            return {"host": name, "ok": False, "what": f"unreachable: {err.message}"}
+        except (RequorumError, OSError) as err:
+            return {"host": name, "ok": False, "what": str(err)}
+
+    with ThreadPoolExecutor(max_workers=max(len(targets), 1)) as pool:
+        return list(pool.map(one, targets))
+
+
+def _gate_locked(connection: Connection, member: MemberEvidence) -> None:
+    if isinstance(member.place, Place) and connection.call(files.there, Path(member.place.work) / "lock.json"):
+        raise Locked(f"{member.name} is locked by a run: it has fenced it already", hint="requorum runs -i INVENTORY")
+
+
+def _fence(run: str, connection: Connection, target: Target) -> str:
+    said = []
+    if isinstance(target, HostEvidence) or not isinstance(target.deployment, Unknown):
+        services = gather.services_of(connection) if _on_systemd(target) else ()
+        open_ = [one.unit for one in services if not one.fenced_by]
+        connection.call(units.fence, open_, run)
+        said += [name.removesuffix(".service") for name in open_]
+    if isinstance(target, HostEvidence):
+        return f"fenced {', '.join(said) or 'nothing'}"
+    if isinstance(target.deployment, Unknown):
+        raise RequorumError(target.deployment.unknown)
+    _gate_locked(connection, target)
+    kind = kinds.of(target.deployment)
+    by = kind.fenced_by(connection, target.deployment)
+    if not by:
+        kind.fence(connection, target.deployment, run)
+    folders = [Path(one) for one in dict.fromkeys((target.data_dir, target.wal_dir)) if one]
+    kind.stop(connection, target.deployment, folders)
+    etcd = target.tools.etcd if isinstance(target.tools, Tools) else "etcd"
+    kind.prove_fence(connection, target.deployment, Path(etcd), folders)
+    return f"fenced {', '.join(['etcd', *said])}" if not by else f"fenced already by {by}"
+
+
+def _lift(connection: Connection, target: Target) -> str:
+    said = []
+    if isinstance(target, MemberEvidence):
+        if isinstance(target.deployment, Unknown):
+            raise RequorumError(target.deployment.unknown)
+        kind = kinds.of(target.deployment)
+        by = kind.fenced_by(connection, target.deployment)
+        if by and not by.startswith(PREFIX):
+            raise RequorumError(f"it is fenced by run {by}: requorum rollback {by}")
+        if by:
+            wanted = target.deployment.kind == "systemd" and target.deployment.wanted
+            kind.put_back(connection, target.deployment, by)
+            if wanted and isinstance(target.tools, Tools):
+                kind.start(connection, target.deployment, Path(target.tools.etcd))
+            said.append("etcd")
+    if _on_systemd(target):
+        ours = [one for one in gather.services_of(connection) if one.fenced_by.startswith(PREFIX)]
+        connection.call(units.unfence, [one.unit for one in ours])
+        connection.call(units.start, [one.unit for one in reversed(ours) if one.wanted], wait=False)
+        said += [one.unit.removesuffix(".service") for one in ours]
+    return f"released {', '.join(said)}" if said else "it was not fenced"
+
+
+def _on_systemd(target: Target) -> bool:
+    return isinstance(target, HostEvidence) or (
+        not isinstance(target.deployment, Unknown) and target.deployment.kind == "systemd"
+    )
