@@ -156,11 +156,12 @@ def write(lab: Lab, seconds: float, writers: int, seed: int, patience: int, out:
 @click.option(
     "--operations", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=True, multiple=True
 )
+@click.option("--host", "hosts", multiple=True, metavar="HOST", help="Look there alone; may be given again.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def audit(lab: Lab, operations: tuple[Path, ...], output: str) -> None:
+def audit(lab: Lab, operations: tuple[Path, ...], hosts: tuple[str, ...], output: str) -> None:
     """Look for every acknowledged write on every member; exit code 1 when one is lost or anything is wrong."""
     _be_inside(lab)
-    found = load.audit(lab, load.read(operations))
+    found = load.audit(lab, load.read(operations), hosts)
     if output == "json":
         click.echo(load.document(found))
     else:

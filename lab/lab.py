@@ -158,14 +158,15 @@ class Lab:
             seconds=timeout,
         ).stdout
 
-    def etcdctl(self, *words: str, check: bool = True, cluster: Cluster = MAIN) -> Any:
-        """Ask all endpoints with etcdctl, with node1's admin certificate; returns the parsed JSON, None for none."""
+    def etcdctl(self, *words: str, check: bool = True, cluster: Cluster = MAIN, hosts: Sequence[str] = ()) -> Any:
+        """Ask all endpoints (or those of ``hosts``) with etcdctl; returns the parsed JSON, None for none."""
+        asked = [self.host(one) for one in hosts] or self.hosts
         done = run(
             network.enter(
                 self.name,
                 [
                     self.folder / SHARED / "usr/local/bin/etcdctl",
-                    f"--endpoints={','.join(f'https://{one.address}:{cluster.client_port}' for one in self.hosts)}",
+                    f"--endpoints={','.join(f'https://{one.address}:{cluster.client_port}' for one in asked)}",
                     f"--cacert={self.pki / 'ca.pem'}",
                     f"--cert={self.pki / 'admin-node1.pem'}",
                     f"--key={self.pki / 'admin-node1-key.pem'}",

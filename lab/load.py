@@ -80,9 +80,10 @@ def read(paths: Iterable[Path]) -> list[Operation]:
     return found
 
 
-def audit(lab: Lab, operations: Iterable[Operation]) -> Audit:
-    """Look for every acknowledged write on every member by itself."""
-    return auditor.audit(list(operations), lab.endpoints, context_of(lab))
+def audit(lab: Lab, operations: Iterable[Operation], hosts: Iterable[str] = ()) -> Audit:
+    """Look for every acknowledged write on every member by itself; with ``hosts`` on the members there alone."""
+    wanted = list(hosts) or list(lab.endpoints)
+    return auditor.audit(list(operations), {one: lab.endpoints[one] for one in wanted}, context_of(lab))
 
 
 def document(found: Audit) -> str:
@@ -121,9 +122,10 @@ def stop(child: "subprocess.Popen[bytes]") -> None:
         raise LabError(f"the writers ended with exit code {code}")
 
 
-def audited(lab: Lab, *files: Path) -> dict[str, Any]:
+def audited(lab: Lab, *files: Path, hosts: Iterable[str] = ()) -> dict[str, Any]:
     """The audit of these files, by a child process on the operator's side; raises LabError when it cannot read."""
     words = [word for one in files for word in ("--operations", str(one))]
+    words += [word for one in hosts for word in ("--host", one)]
     done = subprocess.run(
         _command(lab, "audit", "--name", lab.name, *words, "-o", "json"),
         cwd=ROOT,

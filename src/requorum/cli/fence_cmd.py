@@ -43,9 +43,9 @@ def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, con
         verdict = decide(survey)
         if not lift and verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
             _gate_alive(verdict.cluster, verdict.summary, yes=yes, confirm=confirm)
-        act: Callable[[Connection, Any], str] = _lift if lift else partial(_fence, f"{PREFIX}{plan_cmd.new_run()}")
-        others = [one for one in survey.hosts if "etcd" not in one.roles]
-        rows = _everywhere(world, [*survey.members, *others], act)
+        targets = [*survey.members, *(one for one in survey.hosts if "etcd" not in one.roles)]
+        run = f"{PREFIX}{plan_cmd.new_run()}"
+        rows = _everywhere(world, targets, _lift) if lift else _everywhere(world, targets, partial(_fence, run))
     failed = [row for row in rows if not row["ok"]]
     if output in ("json", "yaml"):
         render.data({"schema": "requorum/Fence/v1", "lifted": lift, "hosts": rows}, output)

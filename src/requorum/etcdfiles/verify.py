@@ -16,7 +16,7 @@ from requorum.etcdfiles import bbolt, mvcc
 from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
 from requorum.etcdfiles.checksum import crc32c
 from requorum.etcdfiles.faults import Damage
-from requorum.etcdfiles.messages import KeyValue, decode_key_value
+from requorum.etcdfiles.messages import KeyValue, decode_key_value, scan_key_value
 from requorum.etcdfiles.protowire import WireError
 
 MAX_DAMAGE = 200
@@ -35,7 +35,7 @@ class KeysWanted:
         """Whether this key's live state is wanted. An end of ``\\0`` means "no end", as in etcd's ranges."""
         if key in self.keys or lease in self.leases:
             return True
-        return any(start <= key and (end == b"\0" or key < end) for start, end in self.ranges)
+        return bool(self.ranges) and any(start <= key and (end == b"\0" or key < end) for start, end in self.ranges)
 
 
 @dataclass(frozen=True)
@@ -66,16 +66,20 @@ class Verified:
         return not self.damage and not self.gaps
 
 
-def verify_db(path: str, wanted: Optional[KeysWanted] = None) -> Verified:
-    """Read all of a db or saved snapshot; raises EtcdFileError only when there is no tree to read at all."""
+def verify_db(path: str, wanted: Optional[KeysWanted] = None, *, trailer: bool = True) -> Verified:
+    """Read all of a db or saved snapshot; raises EtcdFileError only when there is no tree to read at all.
+
+    Without ``trailer`` the sha256 at the end of a saved snapshot is not compared: for one that was just written.
+    """
     with Bolt(path) as bolt:
-        return _Walk(bolt, wanted or KeysWanted()).run()
+        return _Walk(bolt, wanted or KeysWanted(), trailer=trailer).run()
 
 
 class _Walk:
     """One pass over the tree of one transaction."""
 
-    def __init__(self, bolt: Bolt, wanted: KeysWanted) -> None:
+    def __init__(self, bolt: Bolt, wanted: KeysWanted, *, trailer: bool) -> None:
+        self.check_trailer = trailer
         self.bolt = bolt
         self.wanted = wanted
         self.damage: List[Damage] = []
@@ -172,11 +176,16 @@ class _Walk:
 
     def keys_hold(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> bool:
         """Whether a leaf's items lie within it, in order, and within the keys of its parent."""
-        try:
-            keys = [bytes(item.key) for item in bbolt.leaf_items(page)]
-        except BadPage as err:
-            self.note(err.pgid, "page", err.why)
-            return False
+        data, limit = page.data, len(page.data)
+        numbers = struct.unpack_from(f"<{4 * page.count}I", data, bbolt.HEADER_SIZE)
+        keys = []
+        for at in range(page.count):
+            start = bbolt.HEADER_SIZE + 16 * at + numbers[4 * at + 1]
+            middle = start + numbers[4 * at + 2]
+            if middle + numbers[4 * at + 3] > limit:
+                self.note(page.pgid, "page", "an item runs past the page")
+                return False
+            keys.append(bytes(data[start:middle]))
         if not keys:
             return True
         if any(a >= b for a, b in zip(keys, keys[1:])):
@@ -202,39 +211,53 @@ class _Walk:
             self.crc = crc32c(item.value, crc32c(item.key, self.crc))
 
     def records(self, page: Page) -> None:
-        for item in bbolt.leaf_items(page):
+        raw = bytes(page.data)
+        numbers = struct.unpack_from(f"<{4 * page.count}I", raw, bbolt.HEADER_SIZE)
+        for at in range(page.count):
+            _, pos, ksize, vsize = numbers[4 * at : 4 * at + 4]
+            start = bbolt.HEADER_SIZE + 16 * at + pos
+            middle = start + ksize
             try:
-                main, _, tombstone = mvcc.parse_revision(item.key)
-                kv = decode_key_value(item.value)
+                main, _, tombstone = mvcc.parse_revision(raw[start:middle])
+                key, mod, lease = self.record(raw, middle, middle + vsize)
             except WireError as err:
-                self.note(page.pgid, "record", f"{bytes(item.key).hex()}: {err}")
+                self.note(page.pgid, "record", f"{raw[start:middle].hex()}: {err}")
                 continue
-            if main > self.last_main + 1 and main > self.compact + 1 and len(item.value):
+            if main > self.last_main + 1 and main > self.compact + 1 and vsize:
                 first = max(self.last_main, self.compact) + 1
                 if first > 2 or main > 2:
                     self.gaps.append((max(first, 2), main - 1))
-            self.last_main = max(self.last_main, main)
-            if not len(item.value):
+            if main > self.last_main:
+                self.last_main = main
+            if not vsize:
                 if not tombstone:
                     self.live_keys.add(b"")  # the mark that --bump-revision leaves; 3.6 counts it as a key
                 continue
             if tombstone:
-                self.live_keys.discard(kv.key)
-                self.live.pop(kv.key, None)
+                self.live_keys.discard(key)
+                self.live.pop(key, None)
                 continue
-            if kv.mod_revision != main:
-                self.note(page.pgid, "record", f"revision {main} holds a record of revision {kv.mod_revision}")
+            if mod != main:
+                self.note(page.pgid, "record", f"revision {main} holds a record of revision {mod}")
                 continue
-            self.live_keys.add(kv.key)
-            if self.wanted.wants(kv.key, kv.lease):
-                self.live[kv.key] = kv
-            else:
-                self.live.pop(kv.key, None)
+            self.live_keys.add(key)
+            if self.wanted.wants(key, lease):
+                self.live[key] = decode_key_value(raw[middle : middle + vsize])
+            elif self.live:
+                self.live.pop(key, None)
+
+    def record(self, raw: bytes, start: int, end: int) -> Tuple[bytes, int, int]:
+        """Key, mod_revision and lease of a KeyValue; raises WireError when it is none."""
+        found = scan_key_value(raw, start, end) if start < end else None
+        if found is not None:
+            return raw[found[0] : found[1]], found[2], found[3]
+        kv = decode_key_value(raw[start:end])
+        return kv.key, kv.mod_revision, kv.lease
 
     def trailer(self) -> Optional[str]:
         """The sha256 at the end of a saved snapshot, once it is proven right; ``None`` where there is no trailer."""
         size = self.bolt.file_size
-        if not mvcc.has_trailer(size):
+        if not self.check_trailer or not mvcc.has_trailer(size):
             return None
         digest = hashlib.sha256()
         at, end = 0, size - mvcc.TRAILER

@@ -10,6 +10,7 @@ is taken at once, at the revision that was predicted.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import signal
@@ -17,11 +18,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.errors import RequorumError
-from requorum.etcdfiles import messages, mvcc, requests, verify, wal, walwrite
+from requorum.etcdfiles import bbolt, messages, mvcc, requests, verify, wal, walwrite
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
@@ -30,9 +32,11 @@ from requorum.hosts.bounds import within
 from requorum.hosts.tools import Tools
 
 START_SECONDS = 120.0
+STOP_SECONDS = 30.0
 RESTORE_SECONDS = 1800.0
 LEAST_QUOTA = 8 << 30
 _TERM = 1
+_BLOCK = 4 << 20
 BENCH = "requorum-workbench"
 """The name of the throwaway member: it stays in the snapshot's members, which every restore replaces."""
 
@@ -78,9 +82,10 @@ def build(recipe: Recipe, target: Path, bench: Path, found: Tools) -> Built:
     try:
         data_dir = _restore(recipe, bench, found)
         last = _append_log(recipe, data_dir)
-        with _etcd(data_dir, bench, found) as endpoint:
+        with _etcd(data_dir, bench, found) as (endpoint, process):
             _wait_applied(endpoint, last, found, bench)
-            _save(endpoint, part, found)
+            _end(process)
+        os.replace(data_dir / "member" / "snap" / "db", part)
         built = _check(recipe, part, target)
         os.chmod(part, 0o600)
         os.replace(part, target)
@@ -167,8 +172,8 @@ def _free_ports() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
-    """A throwaway etcd on loopback; killed at the end, its log kept on the bench until then."""
+def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A throwaway etcd on loopback; killed at the end if it still runs, its log kept on the bench until then."""
     client, peer = _free_ports()
     endpoint = f"http://127.0.0.1:{client}"
     quota = max(LEAST_QUOTA, 2 * (data_dir / "member" / "snap" / "db").stat().st_size)
@@ -191,9 +196,9 @@ def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[str]:
             preexec_fn=programs.die_with_parent,
         )
     try:
-        yield endpoint
+        yield endpoint, process
     finally:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
@@ -242,26 +247,45 @@ def _reason(log: str) -> str:
     return programs.last_line(log)
 
 
-def _save(endpoint: str, part: Path, found: Tools) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let etcd close its db: what it had applied is committed in it then."""
+    process.send_signal(signal.SIGTERM)
     try:
-        programs.run(
-            [found.etcdctl, f"--endpoints={endpoint}", "snapshot", "save", part],
-            seconds=RESTORE_SECONDS,
-            env={"ETCDCTL_API": "3"},
-            cwd=str(part.parent),
-        )
-    except programs.ProgramError as err:
-        raise RequorumError(f"the workbench's snapshot could not be saved: {err}") from err
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise RequorumError(f"the throwaway etcd does not end within {STOP_SECONDS:.0f} s") from None
+
+
+def _sealed(path: Path) -> str:
+    """Make a db file a snapshot as ``etcdctl snapshot save`` writes one: no more than its pages, and their sha256 behind.
+
+    Returns the sha256 of the whole file.
+    """
+    with bbolt.Bolt(str(path)) as bolt:
+        size = bolt.meta.size
+    digest = hashlib.sha256()
+    with path.open("r+b", buffering=0) as file:
+        file.truncate(size)
+        while block := file.read(_BLOCK):
+            digest.update(block)
+        whole = digest.copy()
+        file.write(digest.digest())
+        whole.update(digest.digest())
+        os.fsync(file.fileno())
+    return whole.hexdigest()
 
 
 def _check(recipe: Recipe, part: Path, target: Path) -> Built:
-    """The snapshot read in full, and its revision compared with the prediction."""
+    """Seal the db, read it in full, and compare its revision with the prediction."""
     try:
-        verified = verify.verify_db(str(part))
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            sealing = pool.submit(_sealed, part)
+            verified = verify.verify_db(str(part), trailer=False)
+            sha256 = sealing.result()
         revision = mvcc.read_facts(str(part)).revision
     except EtcdFileError as err:
         raise RequorumError(f"the workbench's snapshot cannot be read: {err}") from err
-    if not verified.sound or verified.sha256 is None:
+    if not verified.sound:
         what = verified.damage[0].detail if verified.damage else f"revisions {verified.gaps[:1]} are missing"
         raise RequorumError(f"the workbench's snapshot is not sound: {what}")
     if revision != recipe.revision and (recipe.exact or revision > recipe.revision):
@@ -272,7 +296,7 @@ def _check(recipe: Recipe, part: Path, target: Path) -> Built:
         )
     return Built(
         path=str(target),
-        sha256=files.sha256_of(part),
+        sha256=sha256,
         revision=revision,
         hash=f"{verified.hash:x}",
         size=part.stat().st_size,
