@@ -28,12 +28,12 @@ def test_a_flip_below_every_db_loses_nothing(world: World) -> None:
         wrecks.flip_below(disk)
     world.lab.boot()
     before = world.fingerprints()
-    report = world.recover()
+    yes = world.yes
+    report = world.requorum("recover", *yes, "-o", "json").answer
     assert (report["verdict"], report["predicted_lost_max"]) == ("rebuild", 0)
     world.whole(report)
     run = report["run"]
     assert {name: world.set_aside(run, name) for name in before} == before
-    yes = world.yes
     world.requorum("cleanup", run, *yes)
     for host in world.hosts:
         assert not (host.root / "var/lib/etcd.requorum").exists()
@@ -81,8 +81,7 @@ def test_a_saved_snapshot_alone_is_enough(world: World, where: str) -> None:
     if where == "operator":
         saved.write_bytes(on_host.read_bytes())
         on_host.unlink()
-    with world.writing(50):
-        world.lab.cut()
+    world.write_until_cut(50)
     later = world.operations.pop()
     for disk in world.disks.values():
         wrecks.lose_all(disk)
@@ -137,8 +136,7 @@ def test_a_log_that_looks_clean_but_is_cut_is_not_believed(world: World) -> None
     leader = next(by_url[url] for url, one in status.items() if one["header"]["member_id"] == led)
     slow, follower = (name for name in by_url.values() if name != leader)
     world.lab.ssh(slow, "systemctl stop etcd")
-    with world.writing(300, patience=50):
-        world.lab.cut()
+    world.write_until_cut(300)
     highest, cut, behind = world.disk(leader), world.disk(follower), world.disk(slow)
     at = max(cut.consistent_index, behind.last[1] + 1)
     assert highest.last[1] - at >= 30, "nothing is left that only the leader's log would hold"

@@ -210,8 +210,8 @@ class World:
             load.stop(child)
 
     def write_until_cut(self, writes: int = WRITES) -> None:
-        """A client writes until the power of all hosts is cut."""
-        with self.writing(writes):
+        """A client writes until the power of all hosts is cut; a writer that gets no answer gives up at once."""
+        with self.writing(writes, patience=1):
             self.lab.cut()
 
     # -- requorum

@@ -72,7 +72,7 @@ class TestOrder:
     def test_rebuild(self) -> None:
         """All that makes sure comes before the operator's word, all that changes data after it, the proof last."""
         found = kinds(rebuild())
-        assert found == [*KNOWN_FIRST, *DESTRUCTIVE, "prove", "save snapshot", "unlock"]
+        assert found == [*KNOWN_FIRST, *DESTRUCTIVE, "prove", "save snapshot", "finish snapshot", "unlock"]
         for known, destructive in itertools.product(KNOWN_FIRST, DESTRUCTIVE):
             assert found.index(known) < found.index(destructive)
 
@@ -81,7 +81,7 @@ class TestOrder:
         found = kinds(start_as_is())
         assert found == [
             *("lock", "fence", "look again", "copy aside", "preflight", "the operator's word"),
-            *("configure", "start", "wait for a leader", "prove", "save snapshot", "unlock"),
+            *("configure", "start", "wait for a leader", "prove", "save snapshot", "finish snapshot", "unlock"),
         ]
 
     def test_one_member_is_not_shipped_to(self) -> None:

@@ -1,5 +1,6 @@
 """``requorum fence``: stop the bleeding, think later. Nothing can start etcd, or what writes to it, until it is lifted."""
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -62,7 +63,7 @@ def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, con
 def _gate_alive(cluster: str, summary: str, *, yes: bool, confirm: str) -> None:
     if yes and confirm == cluster:
         return
-    if yes or not click.get_text_stream("stdin").isatty():
+    if yes or not sys.stdin.isatty():
         raise Refused(
             f"this cluster lives: {summary}; a fence would take it down",
             hint=f"if that is meant: --yes --confirm {cluster}",

@@ -184,7 +184,7 @@ def carry_out(
             ) from err
     proof = msgspec.convert(answer, Proof)
     warnings = [*plan.warnings, *proof.warnings]
-    saved = journal.result("save snapshot", "")
+    saved = journal.result("finish snapshot", "")
     if output in ("json", "yaml"):
         report = {
             "schema": "requorum/Recovery/v1",

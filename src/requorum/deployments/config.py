@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Union
 
+from requorum.hosts.direct import PeerTls
 from requorum.inventory.values import ProcessDeployment, SystemdDeployment
 
 Deployment = Union[ProcessDeployment, SystemdDeployment]
@@ -15,7 +16,8 @@ class MemberConfig:
     """What a member's config file, env file or manifest says.
 
     ``endpoint`` is where clients reach it; ``quota`` is in bytes; the last three are files on its host, empty without
-    TLS. ``certificates`` are all certificate files that the member itself runs with.
+    TLS. ``certificates`` are all certificate files that the member itself runs with, ``peer`` what it shows
+    its peers. ``corrupt_check``: at its start it compares its data with theirs before it serves.
     """
 
     name: str
@@ -31,3 +33,5 @@ class MemberConfig:
     cert: str = ""
     key: str = ""
     certificates: tuple[str, ...] = ()
+    peer: PeerTls | None = None
+    corrupt_check: bool = False

@@ -109,7 +109,9 @@ def prove_fence(host: Connection, deployment: ProcessDeployment, etcd: Path, fol
     return said
 
 
-def lift(host: Connection, deployment: ProcessDeployment, run: str, changes: Mapping[str, str]) -> None:
+def lift(
+    host: Connection, deployment: ProcessDeployment, run: str, changes: Mapping[str, str], _: Mapping[str, str]
+) -> None:
     """Replace the fence by the member's own configuration with some values changed: the copy is edited, comments stay.
 
     The original stays set aside for a rollback.
@@ -117,6 +119,10 @@ def lift(host: Connection, deployment: ProcessDeployment, run: str, changes: Map
     aside = set_aside_path(deployment, run)
     raw = settings.edited_yaml(host.call(files.read_file, aside), changes)
     host.call(files.write_like, deployment.config_file, raw, aside)
+
+
+def forget(_: Connection, __: ProcessDeployment) -> None:
+    """A process has no settings that are for its first start only."""
 
 
 def put_back(host: Connection, deployment: ProcessDeployment, run: str) -> None:

@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
+from requorum.hosts.direct import PeerTls
 
 DEFAULT_QUOTA = 2 << 30
 CERTIFICATES = ("trusted-ca-file", "cert-file", "peer-trusted-ca-file", "peer-cert-file")
@@ -123,8 +124,24 @@ def member_config(data: Mapping[str, Any], path: str, client: Mapping[str, str] 
         state=str(data.get("initial-cluster-state", "new")),
         quota=_quota(data.get("quota-backend-bytes"), path),
         **files,
+        peer=_peer(data),
+        corrupt_check=_true(data.get("experimental-initial-corrupt-check")) or _gated(data.get("feature-gates")),
         certificates=tuple(str(data[flag]) for flag in CERTIFICATES if data.get(flag)),
     )
+
+
+def _peer(data: Mapping[str, Any]) -> PeerTls | None:
+    named = [str(data.get(f"peer-{name}") or "") for name in ("trusted-ca-file", "cert-file", "key-file")]
+    return PeerTls(ca=named[0], cert=named[1], key=named[2]) if all(named) else None
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "t")
+
+
+def _gated(value: Any) -> bool:
+    """Whether etcd 3.6's feature gates switch the check on."""
+    return any(one.strip().lower() == "initialcorruptcheck=true" for one in str(value or "").split(","))
 
 
 def _check_url(url: str, path: str) -> None:

@@ -89,8 +89,13 @@ def prove_fence(host: Connection, deployment: SystemdDeployment, _: Path, folder
     return said
 
 
-def lift(host: Connection, deployment: SystemdDeployment, run: str, changes: Mapping[str, str]) -> None:
-    """Make the changes where the settings stand, and take the fence away; originals stay set aside for a rollback."""
+def lift(
+    host: Connection, deployment: SystemdDeployment, run: str, changes: Mapping[str, str], for_now: Mapping[str, str]
+) -> None:
+    """Make the changes where the settings stand, and take the fence away; originals stay set aside for a rollback.
+
+    Settings ``for_now`` hold until :func:`forget` or the next boot, where the unit is configured by variables.
+    """
     if changes and deployment.config:
         path = Path(deployment.config)
         host.call(files.keep_aside, path, run)
@@ -98,7 +103,14 @@ def lift(host: Connection, deployment: SystemdDeployment, run: str, changes: Map
         host.call(files.write_like, path, raw, files.aside(path, run))
     elif changes:
         _change(host, deployment, run, changes)
-    host.call(units.unfence, [deployment.unit])
+    flags = settings.from_flags(deployment.argv, {})
+    lines = [f"{settings.variable_of(name)}={value}\n" for name, value in for_now.items() if name not in flags]
+    host.call(units.release, [deployment.unit], "" if deployment.config else "".join(lines))
+
+
+def forget(host: Connection, deployment: SystemdDeployment) -> None:
+    """Forget the settings that were for the first start only."""
+    host.call(units.forget, deployment.unit)
 
 
 def _change(host: Connection, deployment: SystemdDeployment, run: str, changes: Mapping[str, str]) -> None:
@@ -145,6 +157,7 @@ def _changed(deployment: SystemdDeployment) -> list[Path]:
 
 def put_back(host: Connection, deployment: SystemdDeployment, run: str) -> None:
     """Put the configuration back exactly as it was, and take the fence away; starts nothing."""
+    forget(host, deployment)
     for path in _changed(deployment):
         host.call(files.put_back, path, run)
     drop_in = settings_path(deployment)

@@ -16,6 +16,7 @@ SENT = (
     "hosts/address.py",
     "hosts/agent.py",
     "hosts/bounds.py",
+    "hosts/direct.py",
     "hosts/files.py",
     "hosts/old_python.py",
     "hosts/processes.py",

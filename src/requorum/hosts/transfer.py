@@ -1,4 +1,4 @@
-"""A file from one host to others: read once, written to all of them at the same time, through this process's memory.
+"""A file from one host to others at the same time: straight where the members trust each other, else through this process.
 
 Nothing lands on this machine's disk. A copy that broke off is gone on with: what had arrived is kept beside the target.
 """
@@ -6,6 +6,7 @@ Nothing lands on this machine's disk. A copy that broke off is gone on with: wha
 import contextlib
 import fcntl
 import queue
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from requorum.errors import RequorumError
-from requorum.hosts import files
+from requorum.hosts import direct, files
 from requorum.hosts.connection import Connection
+from requorum.hosts.direct import PeerTls
 
 Tell = Callable[[str, int, int], None]
 """Told the host, how many bytes have gone there, and of how many."""
@@ -69,6 +71,51 @@ def copy(source: Connection, path: str, targets: Sequence[tuple[Connection, str]
         f"{names}: what arrived is not what was sent: its sha256 is not {sha256}",
         hint="the disk or the memory of one of these hosts may be failing; resume copies it again",
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A host by the address under which the members know it."""
+
+    host: Connection
+    address: str
+    port: int
+    tls: PeerTls
+
+
+def straight(source: Peer, path: str, targets: Sequence[tuple[Peer, str]], sha256: str, tell: Tell) -> list[Peer]:
+    """Copy a file from a member's host straight to others'; returns those that it could not be brought to this way."""
+    size = source.host.call(files.size_of, path)
+    token = secrets.token_bytes(direct.TOKEN_BYTES)
+    try:
+        port = source.host.call(direct.offer, path, source.address, source.port, source.tls, token, len(targets))
+    except RequorumError:
+        return [peer for peer, _ in targets]
+
+    def one(peer: Peer, target: str) -> bool:
+        part = files.part_of(Path(target))
+        ended = threading.Event()
+        watch = threading.Thread(target=_watch, args=(peer.host, part, size, ended, tell), daemon=True)
+        watch.start()
+        try:
+            peer.host.call(direct.take, source.address, port, peer.tls, token, part, size)
+            return peer.host.call(files.finish_part, part, Path(target), sha256)
+        except (RequorumError, OSError):
+            return False
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(max_workers=max(len(targets), 1)) as pool:
+        arrived = list(pool.map(lambda pair: one(*pair), targets))
+    return [peer for (peer, _), there in zip(targets, arrived, strict=True) if not there]
+
+
+def _watch(host: Connection, part: Path, size: int, ended: threading.Event, tell: Tell) -> None:
+    """Tell how far a copy is that no byte of which passes through here."""
+    while not ended.wait(0.5):
+        with contextlib.suppress(RequorumError, OSError):
+            tell(host.name, host.call(files.size_if_there, part), size)
+    tell(host.name, size, size)
 
 
 def _stream(source: Connection, path: str, size: int, targets: list[_Target], tell: Tell) -> None:

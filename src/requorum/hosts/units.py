@@ -20,6 +20,7 @@ from requorum.hosts.bounds import within
 
 FENCE = "90-requorum-fence.conf"
 SETTINGS = "80-requorum.conf"
+FIRST_START = "95-requorum-first-start.conf"
 MARK = "# fenced by requorum run "
 BEFORE = "# before: "
 STOP_SECONDS = 120.0
@@ -194,6 +195,31 @@ def unfence(names: Sequence[str]) -> None:
             changed = True
         files.remove_if_empty(path.parent)
     if changed:
+        _reload()
+
+
+def _first_start(name: str) -> tuple[Path, Path]:
+    return Path("/run/systemd/system") / f"{name}.d" / FIRST_START, Path("/run") / f"requorum-{name}.env"
+
+
+def release(names: Sequence[str], for_now: str = "") -> None:
+    """Take the fences away; starts nothing. ``for_now`` are variables that count more than any env file, until
+    :func:`forget` or the next boot."""
+    for name in names if for_now else ():
+        drop_in, env = _first_start(name)
+        files.write_durably(env, for_now.encode(), 0o644)
+        files.make_dir(drop_in.parent, 0o755)
+        files.write_durably(drop_in, f"[Service]\nEnvironmentFile={env}\n".encode(), 0o644)
+    unfence(names)
+
+
+def forget(name: str) -> None:
+    """Forget what :func:`release` set for now."""
+    drop_in, env = _first_start(name)
+    if os.path.lexists(drop_in):
+        files.remove_made(drop_in)
+        files.remove_if_empty(drop_in.parent)
+        files.remove_made(env)
         _reload()
 
 

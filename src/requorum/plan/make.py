@@ -188,6 +188,7 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
             ("prove", "prove", None),
             ("save a snapshot of what was proven", "save snapshot", None),
             ("bring the rest back", "start services", _hosts),
+            ("wait until the snapshot is whole", "finish snapshot", None),
             ("unlock", "unlock", _all),
         ],
     )
@@ -203,6 +204,8 @@ def _rebuild_plan(
         for name in verdict.unsurveyed
     ]
     bump = source.bump
+    if source.loss.unproven:
+        warnings.append(f"that nothing else was lost is not proven: {source.loss.unproven}")
     if bump and not survey.etcdutl_can_bump:
         bump = 0
         warnings.append(
@@ -241,6 +244,7 @@ def _rebuild_plan(
             ("prove", "prove", None),
             ("save a snapshot of what was proven", "save snapshot", None),
             ("bring the rest back", "start services", _hosts),
+            ("wait until the snapshot is whole", "finish snapshot", None),
             ("unlock", "unlock", _all),
         ],
     )

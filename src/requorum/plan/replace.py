@@ -47,6 +47,7 @@ def replace_plan(
         [
             ("lock every member", "lock", _all),
             ("save a snapshot first", "save snapshot", None),
+            ("wait until it is whole", "finish snapshot", None),
             ("fence the member, so that nothing can start it, and stop what runs", "fence", _new),
             ("the operator's word", "the operator's word", None),
             ("remove it from the cluster", "remove member", _departing),

@@ -5,6 +5,7 @@ import shlex
 from requorum.plan.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
 
 q = shlex.quote
+CORRUPT_CHECK = "experimental-initial-corrupt-check"
 
 
 def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -> tuple[str, ...]:
@@ -84,10 +85,18 @@ def _configure(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     else:
         where = deployment.env_files[-1] if deployment.env_files else f"a drop-in of {deployment.unit}"
         lines = [f"cp -a {q(where)} {q(_aside(plan, where))}"] if wanted and deployment.env_files else []
-        lines += [f"# in {where}: ETCD_{key.upper().replace('-', '_')}={value}" for key, value in wanted.items()]
+        lines += [f"# in {where}: {_variable(key)}={value}" for key, value in wanted.items()]
+    lines += [
+        f"# for the first start only: ETCD_{key.upper().replace('-', '_')}={value}"
+        for key, value in for_now(plan, member).items()
+    ]
     if deployment.kind == "systemd":
         lines.append(f"rm {q(member.fence)}; systemctl daemon-reload")
     return tuple(lines)
+
+
+def _variable(flag: str) -> str:
+    return "ETCD_" + flag.upper().replace("-", "_")
 
 
 def _start(member: PlanMember) -> tuple[str, ...]:
@@ -132,10 +141,12 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
     endpoints = ",".join(one.config.endpoint for one in plan.started)
     flags = " ".join(tls_flags(plan.started[0])) if plan.started else ""
     ctl = f"etcdctl --endpoints={endpoints}" + (f" {flags}" if flags else "")
+    if kind == "finish snapshot":
+        return ("# the snapshot command has ended with status 0",)
     if kind == "save snapshot":
         one = plan.speaker
         ctl = f"etcdctl --endpoints={one.config.endpoint}" + (f" {flags}" if flags else "")
-        return (f"{ctl} snapshot save {q(work_of(one, plan.run) + '/proven.db')}",)
+        return (f"{ctl} snapshot save {q(work_of(one, plan.run) + '/proven.db')} &",)
     return (
         f"{ctl} endpoint health",
         f"{ctl} endpoint status -w table",
@@ -220,6 +231,25 @@ def settings(plan: Plan, member: PlanMember) -> dict[str, str]:
             "initial-cluster-state": "existing",
         }
     return {"initial-cluster-state": "existing"} if member.role == "start" else {}
+
+
+def for_now(plan: Plan, member: PlanMember) -> dict[str, str]:
+    """Settings for the first start alone. After a rebuild from one identical file the initial corruption check proves
+    nothing that the sha256 did not, and members that start at the same instant wait 15 s for each other in it."""
+    if not has_check(plan, member) or member.deployment.kind == "process" or member.deployment.config:
+        return {}
+    flag = CORRUPT_CHECK
+    return {} if any(word.lstrip("-").startswith(flag) for word in member.deployment.argv) else {flag: "false"}
+
+
+def has_check(plan: Plan, member: PlanMember) -> bool:
+    """Whether a member would compare itself with the others at its start, after a rebuild."""
+    return plan.kind == "rebuild" and member.config.corrupt_check
+
+
+def apart(plan: Plan) -> bool:
+    """Whether the starts must be spaced: some member compares itself with the others before it serves."""
+    return any(one.config.corrupt_check and not for_now(plan, one) for one in plan.started)
 
 
 def as_text(plan: Plan) -> str:

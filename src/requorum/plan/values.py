@@ -25,6 +25,7 @@ StepKind = Literal[
     "wait for a leader",
     "prove",
     "save snapshot",
+    "finish snapshot",
     "start services",
     "remove member",
     "add learner",

@@ -1,6 +1,7 @@
 """What every step is given: the plan, the journal, the hosts, and a way to ask the operator."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +37,7 @@ class Context:
     take_over: bool = False
     fresh: bool = False
     epoch: int = 1
-    warnings: list[str] = field(default_factory=list)
+    saving: "list[Future[None]]" = field(default_factory=list)
     caught_up: Callable[[str, int, int], None] = lambda _who, _applied, _of: None
     moved: Callable[[str, int, int], None] = lambda _who, _done, _of: None
 

@@ -62,7 +62,8 @@ DO: dict[str, Callable[[Context, Any], Any]] = {
     "start": start.do,
     "wait for a leader": wait_for_leader.do,
     "prove": prove.do,
-    "save snapshot": save_snapshot.do,
+    "save snapshot": save_snapshot.begin,
+    "finish snapshot": save_snapshot.finish,
     "start services": services.start,
     "remove member": membership.remove,
     "add learner": membership.add,
@@ -153,7 +154,7 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     async with anyio.create_task_group() as group:
         for step in steps:
             group.start_soon(one, step)
-            if step.kind == "start" and len(steps) > 1:
+            if step.kind == "start" and step is not steps[-1] and runbook.apart(context.plan):
                 await anyio.sleep(START_APART)
     return failures
 

@@ -41,8 +41,8 @@ def _build(data: Any, kind: Any) -> Any:
     if origin in (types.UnionType, typing.Union):
         if Unknown in args and isinstance(data, dict) and set(data) == {"unknown"}:
             return _build(data, Unknown)
-        if data is None:
-            return msgspec.convert(data, kind)
+        if data is None and type(None) in args:
+            return None
         others = [one for one in args if one not in (Unknown, type(None))]
         return _build(data, others[0] if len(others) == 1 else _of_kind(data, others))
     if origin is tuple and isinstance(data, list):

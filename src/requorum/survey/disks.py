@@ -78,6 +78,9 @@ def _read_member(
     log, log_evidence = logs.read(layout, consistent, db_there=facts is not None, in_full=in_full)
     if facts is None:
         return why_no_db, log_evidence, Unknown(unknown="there is no db to replay the log onto")
+    if log is None and _blank(facts):
+        empty = Unknown(unknown="it is empty: etcd made it, and no cluster has written to it")
+        return empty, log_evidence, Unknown(unknown="there is no db to replay the log onto")
     near = sorted(log.entries.values(), key=lambda one: one.index) if log else []
     try:
         verified = verify.verify_db(layout.db, simulate.keys_wanted(near)) if in_full else None
@@ -168,6 +171,11 @@ def _facts(path: str) -> tuple[DbFacts | None, Unknown]:
         return mvcc.read_facts(path), Unknown(unknown="")
     except EtcdFileError as err:
         return None, Unknown(unknown=str(err))
+
+
+def _blank(facts: DbFacts) -> bool:
+    """Whether no cluster ever wrote to a db: etcd makes one before it finds out that it may not start on a wiped dir."""
+    return not (facts.consistent_index or facts.members or facts.last_revision or facts.damage)
 
 
 def _db(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:

@@ -14,7 +14,8 @@ def do(context: Context, member: PlanMember) -> Any:
     if kind.fenced_by(host, member.deployment):
         nothing_runs(context, member)
     changes = runbook.settings(context.plan, member)
-    kind.lift(host, member.deployment, context.plan.run, changes)
+    for_now = runbook.for_now(context.plan, member)
+    kind.lift(host, member.deployment, context.plan.run, changes, for_now)
     return changes
 
 
@@ -22,4 +23,5 @@ def undo(context: Context, member: PlanMember) -> None:
     """Fence again, and stop what was started."""
     kind, host = kinds.of(member.deployment), context.host(member)
     kind.fence(host, member.deployment, context.plan.run)
+    kind.forget(host, member.deployment)
     kind.stop(host, member.deployment, folders_of(member))

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from requorum.deployments import kinds
 from requorum.hosts import files
 from requorum.plan.values import PlanMember
 from requorum.run import lock
@@ -23,5 +24,6 @@ def do(context: Context, member: PlanMember) -> Any:
 
 def release(context: Context, member: PlanMember) -> Any:
     """Give the lock back; what was set aside stays until ``requorum cleanup``."""
+    kinds.of(member.deployment).forget(context.host(member), member.deployment)
     lock.release(context.host(member), member, context.plan.run)
     return {"kept": str(context.work(member))}

@@ -1,0 +1,181 @@
+"""Runs that are killed, cut off or lose a host in the middle: any machine goes on with them, or takes them back."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from . import wrecks
+from .world import Child, World
+
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(400)]
+
+REFUSED, MIDWAY = 4, 7
+PHASES = (
+    "lock",
+    "stop services",
+    "fence",
+    "look again",
+    "build source",
+    "ship",
+    "restore beside",
+    "set aside",
+    "move in",
+    "configure",
+    "start",
+    "prove",
+    "save snapshot",
+    "start services",
+)
+MOMENTS = (0.0, 0.03, 0.1)
+"""Seconds after a step began: at once, and somewhere in the middle of it."""
+
+
+def wrecked(world: World, *, autostart: bool = True) -> None:
+    """A cluster that lost its power under load, and no member of which can start."""
+    world.write_until_cut()
+    for disk in world.disks.values():
+        wrecks.flip_below(disk)
+    if not autostart:
+        world.no_autostart()
+    world.lab.boot()
+
+
+def frozen(child: Child) -> None:
+    """Hold requorum where it is, so that something happens to a host meanwhile."""
+    os.kill(child.process.pid, signal.SIGSTOP)
+
+
+def thawed(child: Child) -> None:
+    """Let it go on."""
+    os.kill(child.process.pid, signal.SIGCONT)
+
+
+def test_killed_in_every_phase_and_resumed_elsewhere(world: World) -> None:
+    """requorum dies without a word in each phase of a rebuild; every time somebody else, who has the inventory alone,
+    goes on. In the end nothing is lost, and nothing is left locked or fenced.
+    """
+    wrecked(world)
+    before = world.fingerprints()
+    yes = world.yes
+    child = world.start("recover", *yes, "-o", "json")
+    run = ""
+    for number, phase in enumerate(PHASES):
+        child.wait_for_step(phase)
+        time.sleep(MOMENTS[number % len(MOMENTS)])
+        child.kill()
+        run = run or world.run_name()
+        child = world.resume_elsewhere(run, yes)
+    report = world.end(child).answer
+    assert report["verdict"] == "rebuild"
+    world.whole(report)
+    assert {name: world.set_aside(run, name) for name in before} == before
+    listed = world.requorum("runs", "-o", "json").answer
+    assert [one["state"] for one in listed["runs"] if one["run"] == run] == ["finished"]
+
+
+def test_killed_midway_and_rolled_back_elsewhere(world: World) -> None:
+    """Wherever it died, somebody else puts everything back to the byte: data, logs, configuration, units."""
+    wrecked(world, autostart=False)
+    before = world.picture()
+    yes = world.yes
+    for phase in ("fence", "restore beside", "set aside", "move in", "configure", "start", "start services"):
+        child = world.start("recover", *yes, "-o", "json")
+        child.wait_for_step(phase)
+        time.sleep(MOMENTS[1])
+        child.kill()
+        run = world.run_name()
+        world.another_machine()
+        world.requorum("rollback", run, "--take-over", *yes)
+        assert world.picture() == before, f"killed in '{phase}'"
+        assert world.left_over() == [], f"killed in '{phase}'"
+        world.another_machine()
+    world.whole(world.recover())
+
+
+def test_a_connection_that_drops_for_a_while_is_made_again(world: World) -> None:
+    """A host is out of reach for 20 seconds while its data is restored, and nobody is told: the run goes on, or it stops
+    at its barrier and is resumed.
+    """
+    wrecked(world)
+    yes = world.yes
+    child = world.start("recover", *yes, "-o", "json")
+    child.wait_for_step("restore beside")
+    frozen(child)
+    world.lab.block("node2")
+    thawed(child)
+    time.sleep(20)
+    world.lab.unblock("node2")
+    ended = world.end(child, codes=(0, MIDWAY))
+    if ended.code == MIDWAY:
+        assert f"requorum resume {world.run_name()}" in ended.err
+        ended = world.requorum("resume", world.run_name(), *yes, "-o", "json")
+    world.whole(ended.answer)
+
+
+def test_ssh_that_dies_in_every_phase_is_started_again(world: World) -> None:
+    """The ssh client to one host is killed again and again: each step is looked at again, and done where it was not."""
+    wrecked(world)
+    yes = world.yes
+    child = world.start("recover", *yes, "-o", "json")
+    for phase in ("fence", "build source", "restore beside", "set aside", "configure", "start", "start services"):
+        child.wait_for_step(phase)
+        for pid, words in child.masters():
+            if world.lab.host("node2").address in words:
+                os.kill(pid, signal.SIGKILL)
+    ended = world.end(child, codes=(0, MIDWAY))
+    for _ in range(3):
+        if ended.code == 0:
+            break
+        ended = world.requorum("resume", world.run_name(), *yes, "-o", "json", codes=(0, MIDWAY))
+    world.whole(ended.answer)
+
+
+def test_a_host_that_dies_midway_stops_the_run_at_its_barrier(world: World) -> None:
+    """A host loses its power while the snapshot is shipped: no data is moved anywhere, the fence holds over the reboot,
+    resume finishes the job, and a rollback afterwards puts everything back.
+    """
+    wrecked(world)
+    yes = world.yes
+    before = world.picture()
+    child = world.start("recover", *yes, "-o", "json")
+    child.wait_for_step("ship")
+    frozen(child)
+    world.lab.cut("node2")
+    thawed(child)
+    ended = world.end(child, codes=(MIDWAY,))
+    run = world.run_name()
+    assert "node2" in ended.err
+    assert "no member's data was changed" in ended.err
+    assert f"requorum resume {run}" in ended.err
+    now = world.fingerprints()
+    world.lab.boot("node2")
+    time.sleep(3)
+    for host in world.hosts:
+        asked = world.lab.ssh(host.name, "systemctl is-active etcd kubelet kube-apiserver", check=False).split()
+        assert "active" not in asked, f"{host.name} is fenced: {asked}"
+        assert "activating" not in asked, f"{host.name} is fenced: {asked}"
+        assert before[host.name].data == now[host.name] == world.fingerprints()[host.name]
+    report = world.requorum("resume", run, *yes, "-o", "json").answer
+    world.whole(report)
+    world.requorum("rollback", run, *yes)
+    assert world.picture() == before
+    assert world.left_over() == []
+    world.whole(world.recover())
+
+
+def test_a_second_operator_is_kept_out(world: World) -> None:
+    """While a run is on, nobody else begins one: exit 8, and the first one finishes undisturbed."""
+    wrecked(world)
+    yes = world.yes
+    child = world.start("recover", *yes, "-o", "json")
+    child.wait_for_step("build source")
+    frozen(child)
+    world.another_machine()
+    try:
+        ended = world.requorum("recover", *yes, codes=(8,))
+        assert "locked by run" in ended.err
+    finally:
+        thawed(child)
+    world.whole(world.end(child).answer)

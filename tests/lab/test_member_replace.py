@@ -1,0 +1,92 @@
+"""``requorum member replace`` while clients write: no acknowledged write is lost, wherever it is interrupted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from . import wrecks
+from .world import World
+
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
+
+SLOW_SECONDS = 1.0
+RecordProperty = Callable[[str, object], None]
+
+
+def one_down(world: World) -> None:
+    """Two members serve; the third's log is damaged, and it does not start."""
+    world.write_until_cut()
+    wrecks.flip_below(world.disk("node3"))
+    world.lab.boot()
+    world.wait(lambda: world.lab.healthy() == {"node1": True, "node2": True, "node3": False}, "two members serve")
+
+
+def count(path: Path) -> dict[str, int]:
+    """How the writers fared: requests, those without an answer, and those that took longer than a second."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return {
+        "requests": len(rows),
+        "errors": sum(one["revision"] == 0 for one in rows),
+        "slow": sum(one["revision"] > 0 and one["seconds"] > SLOW_SECONDS for one in rows),
+    }
+
+
+def test_a_member_is_replaced_under_writers(world: World, record_property: RecordProperty) -> None:
+    """Writers go on while the broken member is removed, emptied, added and promoted; its old data is kept."""
+    one_down(world)
+    before = world.fingerprints()["node3"]
+    yes = world.yes
+    with world.writing(200, count=4, patience=200) as out:
+        report = world.requorum("member", "replace", "etcd3", *yes, "-o", "json").answer
+    for name, value in count(out).items():
+        record_property(name, value)
+    assert report["verdict"] == "replace member"
+    world.whole(report)
+    assert world.set_aside(report["run"], "node3") == before
+
+
+def test_a_replacement_that_is_killed_is_finished_elsewhere(world: World) -> None:
+    """Killed after each change of the members, and once the new one runs; somebody else goes on every time."""
+    one_down(world)
+    yes = world.yes
+    with world.writing(200, count=4, patience=200):
+        child = world.start("member", "replace", "etcd3", *yes, "-o", "json")
+        run = ""
+        for phase, event in (
+            ("fence", "begin"),
+            ("remove member", "done"),
+            ("set aside", "begin"),
+            ("add learner", "done"),
+            ("start", "done"),
+            ("promote", "done"),
+        ):
+            child.wait_for_step(phase, event)
+            child.kill()
+            run = run or world.run_name()
+            child = world.resume_elsewhere(run, yes)
+        report = world.end(child).answer
+    world.whole(report)
+
+
+def test_a_replacement_is_taken_back_before_the_new_member_votes(world: World) -> None:
+    """A rollback removes the learner and puts the old data back where it was; the two others are healthy all along."""
+    one_down(world)
+    yes = world.yes
+    before = world.picture()["node3"]
+    with world.writing(100, count=4, patience=200):
+        child = world.start("member", "replace", "etcd3", *yes, "-o", "json")
+        child.wait_for_step("start")
+        child.kill()
+        run = world.run_name()
+        world.another_machine()
+        world.requorum("rollback", run, "--take-over", *yes)
+    assert world.picture()["node3"] == before
+    assert world.left_over() == []
+    members = world.lab.etcdctl("member", "list", hosts=("node1", "node2"))["members"]
+    assert sorted(one["name"] for one in members) == ["etcd1", "etcd2"]
+    assert world.lab.healthy() == {"node1": True, "node2": True, "node3": False}
+    world.audited("node1", "node2")
+    report = world.requorum("member", "replace", "etcd3", *world.yes, "-o", "json").answer
+    world.whole(report)
