@@ -24,6 +24,8 @@ COMMANDS = {
     "runs": ("requorum.cli.runs_cmd", "runs"),
     "cleanup": ("requorum.cli.runs_cmd", "cleanup"),
     "check": ("requorum.cli.check_cmd", "check"),
+    "init": ("requorum.cli.init_cmd", "init"),
+    "evidence": ("requorum.cli.evidence_cmd", "evidence"),
     "fence": ("requorum.cli.fence_cmd", "fence"),
     "member": ("requorum.cli.member_cmd", "member"),
     "rebuild": ("requorum.cli.rebuild_cmd", "rebuild"),

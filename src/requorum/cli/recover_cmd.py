@@ -16,6 +16,7 @@ from requorum.cli import options, plan_cmd, render
 from requorum.cli.options import Where
 from requorum.cli.progress import Shown
 from requorum.errors import Refused, StoppedMidway, UsageError
+from requorum.hosts import files
 from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan
@@ -64,13 +65,20 @@ def recover(
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
             plan_cmd.show_phases(made.plan)
         gate_name(made.plan, yes, confirm)
-        return begin(made.plan, world.connections, world.found, yes=yes, output=output)
+        kept = msgspec.json.encode({"survey": made.survey, "verdict": made.verdict})
+        return begin(made.plan, world.connections, world.found, yes=yes, output=output, survey=kept)
 
 
-def begin(plan: Plan, connections: Connections, found: Tools | None, *, yes: bool, output: str) -> int:
+def begin(
+    plan: Plan, connections: Connections, found: Tools | None, *, yes: bool, output: str, survey: bytes = b""
+) -> int:
+    """Begin a run; what was surveyed is kept beside its journal."""
     if (journals.state_folder() / "runs" / plan.run).exists():
         raise UsageError(f"run {plan.run} was begun already", hint=f"requorum resume {plan.run}")
-    return carry_out(journals.create(plan, connections), connections, found, yes=yes, output=output, fresh=True)
+    journal = journals.create(plan, connections)
+    if survey:
+        files.write_durably(journal.folder / "survey.json", survey)
+    return carry_out(journal, connections, found, yes=yes, output=output, fresh=True)
 
 
 @click.command()

@@ -257,11 +257,16 @@ def stop(name: str) -> None:
         raise RequorumError(f"{name} does not stop: {err}") from err
 
 
-def last_words(name: str) -> str:
-    """The last thing that a unit wrote to the journal, the reason of its death before others."""
+def log(name: str, lines: int) -> str:
+    """The last lines that a unit wrote to the journal, or why they cannot be read."""
     try:
-        said = programs.run(["journalctl", "-u", name, "-n", "200", "-o", "cat", "--no-pager"], seconds=15.0).out
+        return programs.run(["journalctl", "-u", name, "-n", str(lines), "-o", "cat", "--no-pager"], seconds=30.0).out
     except programs.ProgramError as err:
         return f"its journal cannot be read: {err}"
+
+
+def last_words(name: str) -> str:
+    """The last thing that a unit wrote to the journal, the reason of its death before others."""
+    said = log(name, 200)
     lines = [line for line in said.splitlines() if '"level":"fatal"' in line or "panic" in line]
     return lines[-1][:400] if lines else programs.last_line(said)

@@ -1,0 +1,110 @@
+"""``requorum evidence``: everything that a post-mortem needs of a run, in one file, and nothing secret."""
+
+import io
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from requorum import errors
+from requorum.cli import options, recover_cmd, render
+from requorum.cli.options import Where
+from requorum.errors import RequorumError, UsageError
+from requorum.hosts import files, units
+from requorum.hosts.connection import Connections
+from requorum.plan.values import Plan, PlanMember, work_of
+from requorum.survey import gather
+
+LINES = 5000
+README = """Evidence of a requorum run, for a post-mortem. It holds no key and no value of etcd, no certificate and no key file.
+
+plan.json          what was to be done, and why
+journal.jsonl      what was done, a line before each action and one after it
+survey.json        what the disks said before (and the verdict), where it was kept
+HOST/journal.jsonl the host's own copy of its part
+HOST/etcd.log      the last lines of etcd there
+HOST/now.json      member, process and units as they are now
+"""
+
+
+@click.command()
+@click.argument("run")
+@options.where
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    help="The file to write (default: requorum-RUN.tar.gz).",
+)
+def evidence(run: str, where: Where, save: Path | None) -> int:
+    """Collect plan, journal, survey and logs of a run for a post-mortem; no secrets."""
+    target = save or Path(f"requorum-{run}.tar.gz")
+    if target.exists():
+        raise UsageError(
+            f"{target} exists already", hint="requorum overwrites nothing: choose another name with --save"
+        )
+    with recover_cmd.opened(run, where) as journal:
+        assert journal.connections is not None
+        parts = {"README": README.encode()}
+        for name in ("plan.json", "journal.jsonl", "survey.json"):
+            path = journal.folder / name
+            if path.exists():
+                parts[name] = files.read_file(path)
+        silent = []
+        for host, found in _of_hosts(journal.plan, journal.connections).items():
+            if isinstance(found, str):
+                silent.append(f"{host}: {found}")
+                continue
+            parts.update({f"{host}/{name}": raw for name, raw in found.items()})
+    if not files.create_exclusively(target.absolute(), _packed(run, parts)):
+        raise UsageError(f"{target} exists already")
+    render.console().print(f"{target}: {len(parts)} files")
+    for text in silent:
+        render.console().print(f"missing: {text}")
+    return errors.DONE_WITH_WARNINGS if silent else errors.DONE
+
+
+def _of_hosts(plan: Plan, connections: Connections) -> dict[str, "dict[str, bytes] | str"]:
+    def one(member: PlanMember) -> "dict[str, bytes] | str":
+        try:
+            return _of_host(plan, member, connections)
+        except (RequorumError, OSError) as err:
+            return str(err)
+
+    with ThreadPoolExecutor(max_workers=max(len(plan.members), 1)) as pool:
+        return dict(zip((one.host for one in plan.members), pool.map(one, plan.members), strict=True))
+
+
+def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[str, bytes]:
+    host = connections[member.host]
+    found: dict[str, bytes] = {}
+    beside = Path(work_of(member, plan.run)) / "journal.jsonl"
+    if host.call(files.there, beside):
+        found["journal.jsonl"] = host.call(files.read_file, beside)
+    now: dict[str, Any] = {"endpoint": member.config.endpoint}
+    if member.deployment.kind == "systemd":
+        found["etcd.log"] = host.call(units.log, member.deployment.unit, LINES).encode()
+        now["units"] = [
+            {"unit": one.name, "active": one.active, "sub": one.sub, "fenced_by": one.fenced_by}
+            for one in host.call(units.show, [member.deployment.unit, *gather.SERVICES])
+            if one.there
+        ]
+    elif host.call(files.there, member.deployment.log_file):
+        found["etcd.log"] = host.call(files.read_end, member.deployment.log_file, 1 << 20)
+    up = gather.answers(host, member.config.endpoint)
+    now["status"] = msgspec.to_builtins(gather.ask(host, member.config, member.tools)) if up else "nothing listens"
+    found["now.json"] = msgspec.json.format(msgspec.json.encode(now), indent=1)
+    return found
+
+
+def _packed(run: str, parts: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as packed:
+        for name, raw in sorted(parts.items()):
+            info = tarfile.TarInfo(f"requorum-{run}/{name}")
+            info.size, info.mode = len(raw), 0o600
+            packed.addfile(info, io.BytesIO(raw))
+    return out.getvalue()
