@@ -13,7 +13,6 @@ pytestmark = [pytest.mark.etcd, pytest.mark.timeout(400)]
 
 REFUSED, MIDWAY = 4, 7
 PHASES = (
-    "lock",
     "stop services",
     "fence",
     "look again",

@@ -22,6 +22,7 @@ from requorum.etcdfiles.faults import open_regular
 from requorum.hosts.bounds import within
 
 _FICLONE = 0x40049409
+_LABEL = "security.selinux"
 _BLOCK = 4 << 20
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
@@ -226,9 +227,13 @@ def own_like(path: Path, info: os.stat_result) -> None:
 
 
 def own_tree_like(path: Path, like: Path) -> None:
-    """Give a new folder and all in it the owner of another; modes stay."""
+    """Give a new folder and all in it the owner of another, and its SELinux label where it has one; modes stay."""
     info = like.stat()
+    label = os.getxattr(like, _LABEL) if _LABEL in os.listxattr(like) else b""
     for one in [path, *path.rglob("*")]:
+        if label and not one.is_symlink():
+            with contextlib.suppress(OSError):  # a policy may forbid it: then the folder's own label stays
+                os.setxattr(one, _LABEL, label)
         found = one.lstat()
         if (found.st_uid, found.st_gid) != (info.st_uid, info.st_gid):
             os.chown(one, info.st_uid, info.st_gid, follow_symlinks=False)

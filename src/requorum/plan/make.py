@@ -271,7 +271,7 @@ def new_plan(
         members=members,
         source=None,
         source_on="",
-        snapshots=tuple(one.path for one in survey.snapshots),
+        snapshots=tuple(f"{one.host}:{one.path}" if one.host else one.path for one in survey.snapshots),
         token="",
         bump=0,
         least_revision=0,

@@ -12,13 +12,13 @@ from requorum.run.context import Context
 
 
 def do(context: Context, member: PlanMember) -> Any:
-    """Take the lock, and leave the plan beside the member's data, so that any machine can go on from there."""
+    """Leave the plan beside the member's data, so that any machine can go on from there, and take the lock."""
     host = context.host(member)
-    lock.take(host, member, context.plan.run, context.epoch, take_over=context.take_over)
     work = context.work(member)
     host.call(files.make_dir, work)
     if not host.call(files.there, work / "plan.json"):
         host.call(files.write_durably, work / "plan.json", msgspec.json.encode(context.plan))
+    lock.take(host, member, context.plan.run, context.epoch, take_over=context.take_over)
     return {"work": str(work)}
 
 
