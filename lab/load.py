@@ -65,6 +65,7 @@ def write(lab: Lab, out: Path, *, count: int, seconds: float, seed: int, patienc
         load.stop()
         _append(file, load.operations[written:])
         os.fsync(file.fileno())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # all is written; Python's end would put the default back
     return load.acknowledged
 
 

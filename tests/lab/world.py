@@ -54,22 +54,30 @@ class Child:
     state: Path
     out: Path
     err: Path
+    known: int = 0
 
     def journal(self) -> list[dict[str, Any]]:
         """The whole lines of the journals that it writes on the operator's side."""
-        raw = b"".join(path.read_bytes() for path in sorted(self.state.glob("runs/*/journal.jsonl")))
-        return [json.loads(line) for line in raw[: raw.rfind(b"\n") + 1].splitlines()]
+        return lines_of(self.state)
 
-    def wait_for_step(self, kind: str, event: str = "begin", seconds: float = 60.0) -> None:
+    def wait_for_step(self, kind: str, event: str = "begin") -> None:
         """Wait until a step of that kind begins (or is done); fails when the process ends before."""
+        assert self.reaches(kind, event), f"it ended before '{kind}' did {event}\n{self.err.read_text()[-3000:]}"
+
+    def reaches(self, kind: str, event: str = "begin", seconds: float = 60.0) -> bool:
+        """Wait until a step of that kind begins (or is done), or the process ends before; says whether it came so far.
+
+        Lines that were in the journal when the process was started do not count.
+        """
         wanted = kind.replace(" ", "-")
         deadline = time.monotonic() + seconds
         while True:
             ended = self.process.poll() is not None
-            for line in self.journal():
+            for line in self.journal()[self.known :]:
                 if line["event"] == event and line["step"].split("/")[0].partition("-")[2] == wanted:
-                    return
-            assert not ended, f"it ended before '{kind}' did {event}\n{self.err.read_text()[-3000:]}"
+                    return True
+            if ended:
+                return False
             assert time.monotonic() < deadline, f"no '{kind}' within {seconds:.0f} s\n{self.err.read_text()[-3000:]}"
             time.sleep(0.001)
 
@@ -237,6 +245,7 @@ class World:
         out, err = self.folder / f"requorum-{number}.out", self.folder / f"requorum-{number}.err"
         argv = [sys.executable, "-m", "requorum.cli.main", *(str(word) for word in words)]
         argv += ["-i", str(self.inventory)] if inventory else []
+        known = len(lines_of(self.state))
         with out.open("wb") as to, err.open("wb") as errors:
             process = subprocess.Popen(
                 network.enter(self.lab.name, argv),
@@ -246,7 +255,7 @@ class World:
                 cwd=self.folder,
                 env={**os.environ, "REQUORUM_STATE_DIR": str(self.state), "NO_COLOR": "1"},
             )
-        child = Child(words=" ".join(argv), process=process, state=self.state, out=out, err=err)
+        child = Child(words=" ".join(argv), process=process, state=self.state, out=out, err=err, known=known)
         self.children.append(child)
         return child
 
@@ -372,6 +381,12 @@ class World:
             if child.process.poll() is None:
                 child.kill()
         self.lab.down()
+
+
+def lines_of(state: Path) -> list[dict[str, Any]]:
+    """The whole lines of all journals in a state folder."""
+    raw = b"".join(path.read_bytes() for path in sorted(state.glob("runs/*/journal.jsonl")))
+    return [json.loads(line) for line in raw[: raw.rfind(b"\n") + 1].splitlines()]
 
 
 def work_of(folder: Path) -> Path:

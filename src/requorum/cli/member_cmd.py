@@ -1,9 +1,12 @@
 """``requorum member replace``: a new member in the place of a broken one, while quorum holds."""
 
+from collections.abc import Sequence
+
 import click
+import msgspec
 
 from requorum.cli import options, plan_cmd, recover_cmd, render, survey_cmd
-from requorum.cli.options import Where
+from requorum.cli.options import Where, World
 from requorum.plan.replace import replace_plan
 from requorum.verdict.decide import decide
 
@@ -30,19 +33,27 @@ def replace_member(
     """
     recover_cmd.gate_terminal(yes)
     with options.world(where, powered_off) as world:
-        survey = survey_cmd.look(world, (), powered_off, in_full=False)
-        verdict = decide(survey)
-        plan = replace_plan(
-            survey,
-            verdict,
-            name,
-            on=on,
-            run=plan_cmd.new_run(),
-            tools=world.found.folder if world.found else "",
-            powered_off=plan_cmd.with_members(world, survey, powered_off),
-        )
-        if output in ("table", "wide") and not yes:
-            render.survey_and_verdict(survey, verdict, wide=output == "wide")
-            plan_cmd.show_phases(plan)
-        recover_cmd.gate_name(plan, yes, confirm)
-        return recover_cmd.begin(plan, world.connections, world.found, yes=yes, output=output)
+        return replace_one(world, name, on=on, powered_off=powered_off, yes=yes, confirm=confirm, output=output)
+
+
+def replace_one(
+    world: World, name: str, *, on: str, powered_off: Sequence[str], yes: bool, confirm: str, output: str
+) -> int:
+    """Survey, plan and carry out one replacement; returns the exit code."""
+    survey = survey_cmd.look(world, (), powered_off, in_full=False)
+    verdict = decide(survey)
+    plan = replace_plan(
+        survey,
+        verdict,
+        name,
+        on=on,
+        run=plan_cmd.new_run(),
+        tools=world.found.folder if world.found else "",
+        powered_off=plan_cmd.with_members(world, survey, powered_off),
+    )
+    if output in ("table", "wide") and not yes:
+        render.survey_and_verdict(survey, verdict, wide=output == "wide")
+        plan_cmd.show_phases(plan)
+    recover_cmd.gate_name(plan, yes, confirm)
+    kept = msgspec.json.encode({"survey": survey, "verdict": verdict})
+    return recover_cmd.begin(plan, world.connections, world.found, yes=yes, output=output, survey=kept)

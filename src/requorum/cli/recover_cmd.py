@@ -13,7 +13,7 @@ import msgspec
 
 from requorum import errors
 from requorum.cli import options, plan_cmd, render
-from requorum.cli.options import Where
+from requorum.cli.options import Where, World
 from requorum.cli.progress import Shown
 from requorum.errors import Refused, StoppedMidway, UsageError
 from requorum.hosts import files
@@ -66,7 +66,21 @@ def recover(
             plan_cmd.show_phases(made.plan)
         gate_name(made.plan, yes, confirm)
         kept = msgspec.json.encode({"survey": made.survey, "verdict": made.verdict})
-        return begin(made.plan, world.connections, world.found, yes=yes, output=output, survey=kept)
+        code = begin(made.plan, world.connections, world.found, yes=yes, output=output, survey=kept)
+        if not yes:
+            code = _offer(world, made.plan, output) or code
+        return code
+
+
+def _offer(world: World, plan: Plan, output: str) -> int:
+    """After a start as is, offer to replace the members that were left behind, one after another."""
+    from requorum.cli.member_cmd import replace_one
+
+    code = errors.DONE
+    for member in [one for one in plan.members if one.role == "leave fenced"]:
+        if click.confirm(f"\nReplace {member.name} now ({member.why})?", err=True):
+            code = replace_one(world, member.name, on="", powered_off=(), yes=False, confirm="", output=output) or code
+    return code
 
 
 def begin(

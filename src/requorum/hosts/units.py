@@ -260,7 +260,9 @@ def stop(name: str) -> None:
 def log(name: str, lines: int) -> str:
     """The last lines that a unit wrote to the journal, or why they cannot be read."""
     try:
-        return programs.run(["journalctl", f"_SYSTEMD_UNIT={name}", "-n", str(lines), "-o", "cat", "--no-pager"], seconds=30.0).out
+        return programs.run(
+            ["journalctl", f"_SYSTEMD_UNIT={name}", "-n", str(lines), "-o", "cat", "--no-pager"], seconds=30.0
+        ).out
     except programs.ProgramError as err:
         return f"its journal cannot be read: {err}"
 
