@@ -13,6 +13,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import pwd
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
@@ -388,6 +389,22 @@ def fault_of_move(folder: Path, work: Path) -> str:
     if not same_file_system(folder, work):
         return "file system"
     return "" if os.access(folder, os.W_OK | os.X_OK) else "permission"
+
+
+def may_write(folder: Path, user: str) -> bool:
+    """Whether a user may make and remove entries in a folder, by its owner and mode."""
+    try:
+        who = pwd.getpwnam(user)
+    except KeyError:
+        return False
+    info = folder.stat()
+    if who.pw_uid == 0:
+        return True
+    if info.st_uid == who.pw_uid:
+        return info.st_mode & 0o300 == 0o300
+    if info.st_gid in os.getgrouplist(user, who.pw_gid):
+        return info.st_mode & 0o030 == 0o030
+    return info.st_mode & 0o003 == 0o003
 
 
 def append_durably(path: Path, raw: bytes) -> None:

@@ -12,6 +12,7 @@ from requorum.inventory.kubespray import KubesprayHost, kubespray_hosts
 from requorum.inventory.values import SystemdDeployment
 
 DEFAULTS = ("requorum.yaml", "inventory.yaml")
+_NOT_YET = {"kubeadm": "as static pods", "docker": "in Docker containers"}
 _BOTH = ("etcd", "control-plane")
 
 
@@ -40,11 +41,13 @@ def _of_ansible(path: Path) -> Inventory:
             f"{path}: no host is in the group etcd",
             hint="Kubespray's inventories have that group; otherwise name the hosts: --hosts A,B,C",
         )
-    pods = [one.name for one in found if one.etcd_deployment_type == "kubeadm"]
-    if pods:
+    for kind, how in _NOT_YET.items():
+        those = [one.name for one in found if one.etcd_deployment_type == kind]
+        if not those:
+            continue
         raise Refused(
-            f"{path}: etcd_deployment_type is kubeadm ({', '.join(pods)}): etcd runs as static pods, which requorum does "
-            f"not recover yet",
+            f"{path}: etcd_deployment_type is {kind} ({', '.join(those)}): etcd runs {how}, which requorum does not "
+            f"recover yet",
             changed="nothing was changed",
             hint="copy the members' data dirs and look at them: requorum survey DIR…; requorum rebuild DIR… -o FILE",
         )

@@ -40,6 +40,7 @@ def replace_plan(
         summary=f"replace {name}: {why_down(survey, name)}",
         replaces=old.id if old else 0,
         joins=",".join(joins),
+        warnings=_moved(name, on, target),
         least_revision=max(one.live.revision for one in live if isinstance(one.live, LiveEvidence)),
     )
     return with_phases(
@@ -49,6 +50,7 @@ def replace_plan(
             ("save a snapshot first", "save snapshot", None),
             ("wait until it is whole", "finish snapshot", None),
             ("fence the member, so that nothing can start it, and stop what runs", "fence", _new),
+            ("preflight", "preflight", _new),
             ("the operator's word", "the operator's word", None),
             ("remove it from the cluster", "remove member", _departing),
             ("set its data aside", "set aside", _new),
@@ -59,6 +61,16 @@ def replace_plan(
             ("prove", "prove", None),
             ("unlock", "unlock", _all),
         ],
+    )
+
+
+def _moved(name: str, on: str, target: MemberEvidence) -> tuple[str, ...]:
+    """What is left to do where another host took the place."""
+    if not on or target.name == name:
+        return ()
+    return (
+        f"the other members' configuration still names {name} in initial-cluster: it only counts for a dir that is wiped; "
+        f"write {target.name} there when you write it next",
     )
 
 
@@ -157,6 +169,11 @@ def _gate(
         why = next((one.unknown for one in (target.config, target.place) if isinstance(one, Unknown)), "unreachable")
         raise Refused(
             f"{target.host} cannot take the new member: {why}", hint="put it right, or name another: --with HOST"
+        )
+    if on and isinstance(target.live, LiveEvidence):
+        raise Refused(
+            f"{on} runs an etcd already, of cluster {target.live.cluster_id:x}",
+            hint="stop it, or name a host where none runs",
         )
     if on and here is not None and here.host != on and not here.reachable and name not in powered_off:
         raise Refused(

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -84,6 +84,9 @@ LOOKS = 3
 """So many times a step is looked at again whose connection dropped: its outcome is unknown until then."""
 
 
+T = TypeVar("T")
+
+
 class Progress(Protocol):
     """Who is told how a run goes on."""
 
@@ -126,10 +129,10 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
         target = _target(context, step)
         progress.step(step, "begins", "")
         try:
-            await anyio.to_thread.run_sync(_check_locks, context, step)
+            await anyio.to_thread.run_sync(_again, partial(_check_locks, context, step))
             async with gate:
                 await anyio.to_thread.run_sync(partial(_write, context, journals.BEGIN, step))
-            act = partial(_act, context, step, target)
+            act = partial(_again, partial(DO[step.kind], context, target))
             # The operator is asked on the main thread: only there a Ctrl-C reaches the prompt.
             result = act() if step.kind == "the operator's word" else await anyio.to_thread.run_sync(act)
             async with gate:
@@ -175,12 +178,13 @@ def _target(context: Context, step: Step) -> PlanMember | PlanHost | None:
     return context.plan.member(step.member) if step.member else None
 
 
-def _act(context: Context, step: Step, target: PlanMember | PlanHost | None) -> Any:
-    """Carry a step out. Where the connection drops, nobody knows how far it came: every step looks at the disk and does
-    what is left, so it is called again, once the host answers and what was under way there has ended."""
+def _again(act: Callable[[], T]) -> T:
+    """Act on a host. Where the connection drops, nobody knows how far it came: every step looks at the disk and does what
+    is left (and a line that stands twice in a journal says nothing new), so it is called again, once the host answers and
+    what was under way there has ended."""
     for look in range(1, LOOKS + 1):
         try:
-            return DO[step.kind](context, target)
+            return act()
         except Lost:
             if look == LOOKS:
                 raise
@@ -189,7 +193,7 @@ def _act(context: Context, step: Step, target: PlanMember | PlanHost | None) -> 
 
 
 def _write(context: Context, event: str, step: Step, **more: Any) -> None:
-    context.journal.write(event, step.id, _journaled(step), **more)
+    _again(partial(context.journal.write, event, step.id, _journaled(step), **more))
 
 
 def _journaled(step: Step) -> str:

@@ -29,8 +29,22 @@ def do(context: Context, member: PlanMember) -> Any:
     _movable(host, member, data_dir, work)
     if member.place.wal_apart:
         _movable(host, member, Path(member.place.wal_dir), context.wal_work(member))
+    if member.role == "replace":
+        _can_begin_empty(host, member)
     _same_content(context, member)
     return {"free": free}
+
+
+def _can_begin_empty(host: Connection, member: PlanMember) -> None:
+    """An etcd that starts on an empty WAL dir makes DIR.tmp beside it and renames it: its user must be let."""
+    parent = Path(member.place.wal_dir).parent
+    if member.deployment.kind == "process" or not member.place.wal_apart:
+        return
+    if not host.call(files.may_write, parent, member.deployment.user):
+        raise RequorumError(
+            f"{member.name}: {member.deployment.user} may not write to {parent}, and etcd makes its WAL dir there",
+            hint=f"let {member.deployment.user} write to {parent} for the first start (chown, chmod), then resume",
+        )
 
 
 def _movable(host: Connection, member: PlanMember, folder: Path, work: Path) -> None:
