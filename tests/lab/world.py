@@ -120,6 +120,7 @@ class World:
     operations: list[Path] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
     machines: int = 1
+    tokens: dict[str, str] = field(default_factory=dict)
     still: bool = False
     """etcd does not start at boot, so its files are compared to the byte; one that starts and dies rewrites its db."""
 
@@ -325,9 +326,10 @@ class World:
         names = list(hosts) or [one.name for one in self.hosts]
         self.wait(lambda: all(self.lab.healthy()[name] for name in names), "every member is healthy")
         self.running(*names)
-        rebuilt = report["verdict"] == "rebuild"
+        if report["verdict"] == "rebuild":
+            self.tokens.update(dict.fromkeys(names, f"requorum-{report['run']}"))
         for name in names:
-            self.configured(name, f"requorum-{report['run']}" if rebuilt else FIRST_TOKEN)
+            self.configured(name)
         assert self.left_over(*names) == []
         members = {one["name"] for one in self.lab.etcdctl("member", "list", hosts=names)["members"]}
         assert members >= {self.lab.host(name).etcd_name for name in names}
@@ -344,11 +346,11 @@ class World:
 
         self.wait(lambda: not idle(), "etcd and all services are active")
 
-    def configured(self, name: str, token: str) -> None:
-        """A member's environment file says that the cluster exists, and by which token."""
+    def configured(self, name: str) -> None:
+        """A member's environment file says that the cluster exists, and by the token of the last rebuild."""
         lines = (self.lab.host(name).root / ENVIRONMENT).read_text().splitlines()
         assert "ETCD_INITIAL_CLUSTER_STATE=existing" in lines
-        assert f"ETCD_INITIAL_CLUSTER_TOKEN={token}" in lines
+        assert f"ETCD_INITIAL_CLUSTER_TOKEN={self.tokens.get(name, FIRST_TOKEN)}" in lines
 
     def left_over(self, *hosts: str) -> list[str]:
         """Fences and locks on these hosts."""

@@ -170,11 +170,24 @@ class World:
 def world(at: Where, powered_off: Sequence[str] = ()) -> Iterator[World]:
     """Open the hosts that were named; they are connected to when they are first asked something."""
     inventory = find.open_inventory(at.inventory_path, at.hosts)
+    for note, names in _grouped(inventory.notes).items():
+        print(f"note: {', '.join(names) + ': ' if names else ''}{note}", file=sys.stderr)
     plain = any(host.etcd.kind == "process" for host in inventory.hosts)
     found = find_tools(at.etcd_dir, inventory) if plain or at.etcd_dir else None
     addresses = {host.name: host.address for host in inventory.hosts}
     with connect(addresses, at, powered_off) as connections:
         yield World(inventory=inventory, connections=connections, found=found)
+
+
+def _grouped(notes: Sequence[str]) -> dict[str, list[str]]:
+    """What an inventory's reading passed over, each said once with the hosts that it goes for."""
+    found: dict[str, list[str]] = {}
+    for note in notes:
+        name, colon, text = note.partition(": ")
+        found.setdefault(text if colon and " " not in name else note, []).extend(
+            [name] if colon and " " not in name else []
+        )
+    return found
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ _BOTH = ("etcd", "control-plane")
 def open_inventory(path: Path | None, hosts: str = "") -> Inventory:
     """The hosts that were named, the inventory that was, or the one that lies here."""
     if hosts:
-        if path is not None and _is_own(path):
-            return _only(own.load(path), hosts)
+        if path is not None:
+            return _only(own.load(path) if _is_own(path) else _of_ansible(path), hosts)
         return _plain(hosts)
     if path is None:
         path = next((Path(name) for name in DEFAULTS if Path(name).is_file()), None)

@@ -8,7 +8,7 @@ from requorum.plan import runbook
 from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
 from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
 from requorum.verdict import values
-from requorum.verdict.decide import certificate_faults
+from requorum.verdict.decide import certificate_faults, static_pods_text
 from requorum.verdict.values import Source, Verdict
 
 _INSIDE = "what lies in a data dir is set aside by rename: move the mount out of there, then plan again"
@@ -166,7 +166,7 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         kind="start as is",
         first=verdict.start.first,
         least_revision=verdict.start.revision,
-        warnings=warnings,
+        warnings=(*plan.warnings, *warnings),
         loss_at_most=0,
     )
     return with_phases(
@@ -222,7 +222,7 @@ def _rebuild_plan(
         bump=bump,
         least_revision=source.revision + bump if source.revision_exact else bump,
         loss_at_most=source.loss.at_most,
-        warnings=tuple(warnings),
+        warnings=(*plan.warnings, *warnings),
     )
     return with_phases(
         plan,
@@ -278,7 +278,7 @@ def new_plan(
         loss_at_most=0,
         powered_off=powered_off,
         phases=(),
-        warnings=(),
+        warnings=tuple(f"{one.name}: {static_pods_text(one)}" for one in survey.hosts if one.static_pods),
         hosts=tuple(
             PlanHost(name=one.name, roles=one.roles, address=one.address, services=one.services)
             for one in survey.hosts

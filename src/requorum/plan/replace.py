@@ -68,10 +68,8 @@ def _moved(name: str, on: str, target: MemberEvidence) -> tuple[str, ...]:
     """What is left to do where another host took the place."""
     if not on or target.name == name:
         return ()
-    return (
-        f"the other members' configuration still names {name} in initial-cluster: it only counts for a dir that is wiped; "
-        f"write {target.name} there when you write it next",
-    )
+    text = f"the other members' configuration still names {name} in initial-cluster: it only counts for a dir that is wiped"
+    return (f"{text}; write {target.name} there when you write it next",)
 
 
 def _all(plan: Plan) -> tuple[PlanMember, ...]:

@@ -17,7 +17,7 @@ def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -
     member, place, run = target, target.place, plan.run
     work, wal_work = work_of(member, run), wal_work_of(member, run)
     if kind == "lock":
-        return (f"mkdir -p -m 0700 {q(work)}", f"echo {run} > {q(place.work + '/lock.json')}  # fails when it exists")
+        return (f"mkdir -p -m 0700 {q(work)}", f"test ! -e {q(place.work + '/lock.json')}  # else another run is on")
     if kind == "bring tools":
         return (
             f"mkdir {q(work + '/tools')}",
@@ -50,7 +50,7 @@ def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -
         return _configure(plan, member)
     if kind == "start":
         return _start(member)
-    return (f"rm {q(place.work + '/lock.json')}",)
+    return (f"rm -f {q(place.work + '/lock.json')}",)
 
 
 def _fence(plan: Plan, member: PlanMember) -> tuple[str, ...]:
@@ -111,10 +111,10 @@ def _for_host(plan: Plan, kind: StepKind, host: PlanHost) -> tuple[str, ...]:
     if kind == "stop services":
         names = " ".join(q(one.unit) for one in host.services)
         return (f"systemctl stop {names}  # and a fence for each, as for etcd",)
+    fences = " ".join(q(f"/etc/systemd/system/{one.unit}.d/90-requorum-fence.conf") for one in host.services)
     wanted = [q(one.unit) for one in reversed(host.services) if one.wanted]
-    return (
-        (f"systemctl daemon-reload; systemctl start {' '.join(wanted)}",) if wanted else ("# nothing ran here before",)
-    )
+    begin = f"systemctl start {' '.join(wanted)}" if wanted else "# nothing ran here before"
+    return (f"rm -f {fences}; systemctl daemon-reload", begin)
 
 
 def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:

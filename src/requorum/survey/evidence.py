@@ -281,6 +281,8 @@ class Service:
 class HostEvidence:
     """One host: why it cannot be reached (empty when it can), how far its clock is off, and what runs there.
 
+    ``static_pods`` are the control plane's manifests that kubelet runs there.
+
     ``clock_ahead`` is in seconds against the operator's machine, as exact as the connection is quick.
     """
 
@@ -290,6 +292,7 @@ class HostEvidence:
     clock_ahead: float = 0.0
     address: Address = HERE
     services: tuple[Service, ...] = ()
+    static_pods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import net, programs, tools, units
+from requorum.hosts import files, net, programs, tools, units
 from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
@@ -34,6 +34,9 @@ from requorum.survey.evidence import (
     Survey,
     Unknown,
 )
+
+MANIFESTS = Path("/etc/kubernetes/manifests")
+"""Where kubelet finds its static pods unless it is configured otherwise."""
 
 SERVICES = ("kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service", "kubelet.service")
 """What is stopped before etcd, in this order, and comes back in reverse."""
@@ -56,9 +59,9 @@ async def survey_hosts(
     reading = [partial(survey_member, host, connections[host.name], found, in_full=in_full) for host in hosts]
     looking = [partial(look_at_host, host, connections[host.name]) for host in hosts]
     wanted = [*inventory.snapshots, *snapshots]
-    files = [partial(read_snapshot, str(one), connections, in_full=in_full) for one in wanted]
+    saved = [partial(read_snapshot, str(one), connections, in_full=in_full) for one in wanted]
     members, seen, read = await _all_at_once(
-        [one for one, host in zip(reading, hosts, strict=True) if "etcd" in host.roles], looking, files
+        [one for one, host in zip(reading, hosts, strict=True) if "etcd" in host.roles], looking, saved
     )
     return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen)
 
@@ -72,7 +75,7 @@ async def survey_dirs(
     found: Tools | None = None,
 ) -> Survey:
     """Survey plain data dirs, as copied from hosts, and snapshot files."""
-    data_dirs, files = [], [path.absolute() for path in snapshots]
+    data_dirs, saved = [], [path.absolute() for path in snapshots]
     for path in (one.absolute() for one in dirs):
         try:
             kind = datadir.kind_of(str(path))
@@ -85,7 +88,7 @@ async def survey_dirs(
         if kind == "data dir":
             data_dirs.append(path)
         elif kind == "db":
-            files.append(path)
+            saved.append(path)
         else:
             raise UsageError(f"{path} is a {kind}: give data dirs and snapshot files")
     apart: list[Path | None] = [*wal_dirs]
@@ -96,7 +99,7 @@ async def survey_dirs(
         for at, path in enumerate(data_dirs)
     ]
     members, _, read = await _all_at_once(
-        reading, [], [partial(read_snapshot, str(one), None, in_full=in_full) for one in files]
+        reading, [], [partial(read_snapshot, str(one), None, in_full=in_full) for one in saved]
     )
     return _survey("", members, read, in_full=in_full, found=found)
 
@@ -159,12 +162,18 @@ def look_at_host(host: Host, connection: Connection) -> HostEvidence:
         there = connection.call(net.clock)
         ahead = there - (before + time.time()) / 2
         services = services_of(connection) if isinstance(host.etcd, SystemdDeployment) else ()
+        manifests = connection.call(files.names_in, MANIFESTS) if services else []
     except Unreachable as err:
         return HostEvidence(name=host.name, roles=host.roles, address=host.address, unreachable=err.message)
     except RequorumError:
-        services = ()
+        services, manifests = (), []
     return HostEvidence(
-        name=host.name, roles=host.roles, address=host.address, clock_ahead=round(ahead, 1), services=services
+        name=host.name,
+        roles=host.roles,
+        address=host.address,
+        clock_ahead=round(ahead, 1),
+        services=services,
+        static_pods=tuple(name for name in manifests if name.startswith("kube-") and name.endswith((".yaml", ".yml"))),
     )
 
 

@@ -1,6 +1,14 @@
 """From a survey to a verdict."""
 
-from requorum.survey.evidence import DbEvidence, LiveEvidence, LogEvidence, MemberEvidence, Survey, Unknown
+from requorum.survey.evidence import (
+    DbEvidence,
+    HostEvidence,
+    LiveEvidence,
+    LogEvidence,
+    MemberEvidence,
+    Survey,
+    Unknown,
+)
 from requorum.verdict import values
 from requorum.verdict.membership import Electorate, electorate, majority, member_id
 from requorum.verdict.sources import ranked
@@ -139,12 +147,26 @@ def certificate_faults(member: MemberEvidence) -> tuple[tuple[str, str], ...]:
     return tuple(out)
 
 
+def static_pods_text(host: HostEvidence) -> str:
+    """What has to be done by hand about the control plane's static pods."""
+    names = ", ".join(one.rsplit(".", 1)[0] for one in host.static_pods)
+    return (
+        f"{names} run as static pods, which requorum does not stop yet: move their manifests out of "
+        f"/etc/kubernetes/manifests before a recovery, and back when it is done"
+    )
+
+
 def _host_findings(survey: Survey) -> list[Finding]:
     """Hosts that cannot be reached, and clocks that are apart."""
     out = [
         Finding(level="warning", subject=one.name, text=f"cannot be reached: {one.unreachable}")
         for one in survey.hosts
         if one.unreachable
+    ]
+    out += [
+        Finding(level="warning", subject=one.name, text=static_pods_text(one))
+        for one in survey.hosts
+        if one.static_pods
     ]
     seen = [one for one in survey.hosts if not one.unreachable]
     if seen:
@@ -245,7 +267,10 @@ def _source_proof(source: Source) -> tuple[str, ...]:
         values.SNAPSHOT: f"restore {source.db}",
     }[source.kind]
     how = "exactly" if source.revision_exact else "at most"
-    lines = [f"{what}: {how} revision {source.revision}", f"its db was last written {source.modified}"]
+    lines = [
+        f"{what}: {how} revision {source.revision}",
+        f"its db file was last changed {source.modified}; an etcd in a crash loop changes it too",
+    ]
     lines += [f"loss: {loss_text(source.loss)}"] + [f"  {why}" for why in source.loss.why]
     if source.loss.unproven:
         lines.append(f"unproven: {source.loss.unproven}")
