@@ -79,7 +79,7 @@ def test_killed_midway_and_rolled_back_elsewhere(world: World) -> None:
     wrecked(world, autostart=False)
     before = world.picture()
     yes = world.yes
-    for phase in ("fence", "restore beside", "set aside", "move in", "configure", "start", "start services"):
+    for phase in ("restore beside", "set aside", "move in", "configure", "start services"):
         child = world.start("recover", *yes, "-o", "json")
         child.wait_for_step(phase)
         time.sleep(MOMENTS[1])
@@ -134,6 +134,14 @@ def test_ssh_that_dies_in_every_phase_is_started_again(world: World) -> None:
     world.whole(ended.answer)
 
 
+def fenced(world: World) -> None:
+    """etcd and what stands on it do not run on any host, although the hosts were booted."""
+    time.sleep(3)
+    for host in world.hosts:
+        states = world.lab.ssh(host.name, "systemctl is-active etcd kubelet kube-apiserver", check=False).split()
+        assert not {"active", "activating"} & set(states), f"{host.name} is not fenced: {states}"
+
+
 def test_a_host_that_dies_midway_stops_the_run_at_its_barrier(world: World) -> None:
     """A host loses its power while the snapshot is shipped: no data is moved anywhere, the fence holds over the reboot,
     resume finishes the job, and a rollback afterwards puts everything back.
@@ -151,20 +159,54 @@ def test_a_host_that_dies_midway_stops_the_run_at_its_barrier(world: World) -> N
     assert "node2" in ended.err
     assert "no member's data was changed" in ended.err
     assert f"requorum resume {run}" in ended.err
-    now = world.fingerprints()
     world.lab.boot("node2")
-    time.sleep(3)
-    for host in world.hosts:
-        asked = world.lab.ssh(host.name, "systemctl is-active etcd kubelet kube-apiserver", check=False).split()
-        assert "active" not in asked, f"{host.name} is fenced: {asked}"
-        assert "activating" not in asked, f"{host.name} is fenced: {asked}"
-        assert before[host.name].data == now[host.name] == world.fingerprints()[host.name]
+    fenced(world)
+    now = world.fingerprints()
+    assert {name: now[name] for name in before} == {name: one.data for name, one in before.items()}
     report = world.requorum("resume", run, *yes, "-o", "json").answer
     world.whole(report)
     world.requorum("rollback", run, *yes)
     assert world.picture() == before
     assert world.left_over() == []
-    world.whole(world.recover())
+
+
+@pytest.mark.parametrize(
+    ("phase", "hosts"), [("move in", ["node2"]), ("set aside", ["node1", "node2", "node3"]), ("start", ["node2"])]
+)
+def test_the_power_fails_again(world: World, phase: str, hosts: list[str]) -> None:
+    """One host, or all of them, lose their power once more when data was moved already: the run stops, nothing starts on
+    half of it, somebody else goes on when the hosts are back, and nothing is lost.
+    """
+    wrecked(world)
+    yes = world.yes
+    child = world.start("recover", *yes, "-o", "json")
+    child.wait_for_step(phase)
+    frozen(child)
+    world.lab.cut(*hosts)
+    thawed(child)
+    ended = world.end(child, codes=(MIDWAY,))
+    run = world.run_name()
+    assert f"requorum resume {run}" in ended.err
+    world.lab.boot(*hosts)
+    if phase != "start":
+        fenced(world)
+    report = world.end(world.resume_elsewhere(run, yes)).answer
+    world.whole(report)
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on(world: World) -> None:
+    """Ctrl-C in the middle: exit 7, the command that goes on, and no data moved; a rollback lifts the fences."""
+    wrecked(world, autostart=False)
+    before = world.picture()
+    yes = world.yes
+    child = world.start("recover", *yes, "-o", "json")
+    child.wait_for_step("look again")
+    child.process.send_signal(signal.SIGINT)
+    ended = world.end(child, codes=(MIDWAY,))
+    assert f"requorum resume {world.run_name()}" in ended.err
+    world.requorum("rollback", world.run_name(), *yes)
+    assert world.picture() == before
+    assert world.left_over() == []
 
 
 def test_a_second_operator_is_kept_out(world: World) -> None:

@@ -12,6 +12,7 @@ from .world import World
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
 SLOW_SECONDS = 1.0
+REFUSED = 4
 RecordProperty = Callable[[str, object], None]
 
 
@@ -90,3 +91,21 @@ def test_a_replacement_is_taken_back_before_the_new_member_votes(world: World) -
     world.audited("node1", "node2")
     report = world.requorum("member", "replace", "etcd3", *world.yes, "-o", "json").answer
     world.whole(report)
+
+
+def test_a_spare_host_takes_the_place_of_a_lost_one(up: Callable[..., World]) -> None:
+    """A host is lost for good; another host of the inventory, empty and no member yet, becomes a member in its place."""
+    world = up(hosts=5)
+    members = {one["name"]: one["ID"] for one in world.lab.etcdctl("member", "list")["members"]}
+    names = ("node1", "node2", "node3", "node4")
+    world.lab.ssh("node5", "systemctl stop etcd; rm -r /var/lib/etcd/member")
+    world.lab.etcdctl("member", "remove", f"{members['etcd5']:x}", hosts=names)
+    with world.writing(300, count=4, patience=1):
+        world.lab.cut("node3")
+        words = ["member", "replace", "etcd3", "--with", "node5", "-o", "json", *world.yes]
+        refused = world.requorum(*words, codes=(REFUSED,))
+        assert "--powered-off node3" in refused.err
+        report = world.requorum(*words, "--powered-off", "node3", codes=(0, 3)).answer
+    world.whole(report, "node1", "node2", "node4", "node5")
+    now = world.lab.etcdctl("member", "list", hosts=("node1",))["members"]
+    assert sorted(one["name"] for one in now) == ["etcd1", "etcd2", "etcd4", "etcd5"]

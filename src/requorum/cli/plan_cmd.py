@@ -3,6 +3,7 @@
 import datetime
 import secrets
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -84,7 +85,10 @@ def show_phases(plan: Plan) -> None:
     """What the plan does, phase by phase, without the commands."""
     out = render.console()
     out.print()
-    out.print(f"plan {plan.run} for {plan.cluster} (etcd {plan.etcd_version}); `requorum plan` prints every command:")
+    how = (
+        f"requorum member replace {plan.replaced.name} --dry-run" if plan.kind == "replace member" else "requorum plan"
+    )
+    out.print(f"plan {plan.run} for {plan.cluster} (etcd {plan.etcd_version}); `{how}` prints every command:")
     for number, phase in enumerate(plan.phases, 1):
         who = ", ".join(step.who for step in phase.steps if step.who)
         out.print(f"{number:2}. {phase.title}" + (f" ({who})" if who else ""))
@@ -150,11 +154,13 @@ def gate_powered_off(world: World, survey: Survey, powered_off: Sequence[str]) -
             for url in (*peer.peer_urls, *peer.client_urls)
         }
         surveyed = {one.name for one in survey.members}
-        for url in sorted(urls) if name not in surveyed else ():
-            seen = next((one.name for one in tried if gather.answers(one, url)), "")
-            if seen:
+        wanted = [(one, url) for url in sorted(urls) for one in tried] if name not in surveyed else []
+        with ThreadPoolExecutor(max_workers=max(len(wanted), 1)) as pool:
+            answers = list(pool.map(lambda pair: gather.answers(*pair), wanted))
+        for (one, url), there in zip(wanted, answers, strict=True):
+            if there:
                 raise Refused(
-                    f"{name} was called powered off, but {url} answers (asked from {seen})",
+                    f"{name} was called powered off, but {url} answers (asked from {one.name})",
                     hint="add it to the inventory, or stop it: it could form a cluster of its own",
                 )
 

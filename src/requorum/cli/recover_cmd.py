@@ -48,7 +48,11 @@ def recover(
     confirm: str,
     output: str,
 ) -> int:
-    """Survey, decide, plan, and carry it out: nothing is moved before everything is known and you said so."""
+    """Survey, decide, plan, and carry it out: nothing is moved before everything is known and you said so.
+
+    First etcd and what writes to it are stopped and fenced; then the source is built, proven, shipped and restored beside
+    the old data; then it asks; and only then old and new data change places. `requorum plan` shows all of it before.
+    """
     gate_terminal(yes)
     if plan_path is not None:
         if snapshots or source_id or powered_off:

@@ -45,6 +45,7 @@ def runs(where: Where, output: str) -> None:
                 "verdict": one.plan.kind,
                 "state": state_of(one),
                 "done": len(one.done),
+                "undone": len(one.undone),
                 "steps": steps,
                 "last_sign": one.last_sign,
             }
@@ -54,9 +55,7 @@ def runs(where: Where, output: str) -> None:
         return
     made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
     for row in found:
-        made.add_row(
-            row["run"], row["cluster"], row["verdict"], row["state"], f"{row['done']}/{row['steps']}", row["last_sign"]
-        )
+        made.add_row(row["run"], row["cluster"], row["verdict"], row["state"], _steps(row), row["last_sign"])
     render.console().print(made if found else "no runs")
     for row in elsewhere:
         if row["run"] not in {one["run"] for one in found}:
@@ -65,6 +64,10 @@ def runs(where: Where, output: str) -> None:
             )
     for fault in faults:
         render.console().print(f"unreadable: {fault}")
+
+
+def _steps(row: dict[str, Any]) -> str:
+    return f"{row['done']}/{row['steps']}" + (f" -{row['undone']}" if row["undone"] else "")
 
 
 def _gate_old_data(journal: Journal, connections: Connections) -> None:

@@ -18,7 +18,7 @@ import time
 from typing import Any, BinaryIO
 
 from requorum.errors import RequorumError
-from requorum.hosts import wire
+from requorum.hosts import direct, wire
 from requorum.hosts.bounds import within
 
 HOLD_SECONDS = 900.0
@@ -38,6 +38,7 @@ def serve(requests: BinaryIO, answers: Any, gate: threading.Lock) -> None:
     _answer(answers, gate, {"hello": list(sys.version_info[:3]), "pid": os.getpid()})
     for line in requests:
         threading.Thread(target=_one, args=(line, answers, gate)).start()
+    direct.withdraw_all()
 
 
 def _one(line: bytes, answers: Any, gate: threading.Lock) -> None:

@@ -1,8 +1,11 @@
-"""How long a function may take on a host before its outcome counts as unknown."""
+"""How long a function may take on a host, and where the parts of one are done that has to run elsewhere than its host."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -23,3 +26,28 @@ def within(seconds: float) -> Callable[[F], F]:
 def seconds_of(function: Callable[..., Any]) -> float:
     """A function's limit."""
     return float(getattr(function, "seconds", USUAL_SECONDS))
+
+
+_HOST: ContextVar[Any] = ContextVar("host", default=None)
+
+
+@contextlib.contextmanager
+def on(host: Any) -> Iterator[None]:
+    """Let every :func:`part` that is called here be done on a host that cannot run our code."""
+    token = _HOST.set(host)
+    try:
+        yield
+    finally:
+        _HOST.reset(token)
+
+
+def part(function: F) -> F:
+    """A function that others are made of: done where they are meant to be done."""
+
+    @functools.wraps(function)
+    def done(*args: Any, **kwargs: Any) -> Any:
+        host = _HOST.get()
+        return function(*args, **kwargs) if host is None else host.call(done, *args, **kwargs)
+
+    made: Any = done
+    return made  # type: ignore[no-any-return]

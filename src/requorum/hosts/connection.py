@@ -17,6 +17,7 @@ from requorum.errors import Unreachable
 from requorum.hosts import agent, bundle, openssh
 from requorum.hosts.address import Address
 from requorum.hosts.channel import Channel
+from requorum.hosts.shell import Shell
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,6 +41,10 @@ class Connection(Protocol):
     name: str
     local: bool
 
+    @property
+    def bare(self) -> bool:
+        """Whether there is no Python there: much can be done all the same, but not all."""
+
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function of ours there; raises what it raises. Lost: nobody knows whether it was done."""
 
@@ -60,6 +65,7 @@ class Here:
     """This machine: functions are simply called."""
 
     local = True
+    bare = False
 
     def __init__(self, name: str = "localhost") -> None:
         self.name = name
@@ -100,20 +106,56 @@ class OverSsh:
         self.password = password
         self._gate = threading.Lock()
         self._channel: Channel | None = None
+        self._shell: Shell | None = None
+        self._master: openssh.Session | None = None
         self._held: list[str] = []
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Send it, and wait as long as the function may take."""
-        result: T = self._connected().call(function, args, kwargs)
+        there = self._connected()
+        if isinstance(there, Shell):
+            return there.call(function, *args, **kwargs)
+        result: T = there.call(function, args, kwargs)
         return result
 
-    def _connected(self) -> Channel:
+    @property
+    def bare(self) -> bool:
+        """Whether there is no Python there."""
+        return isinstance(self._connected(), Shell)
+
+    def _connected(self) -> "Channel | Shell":
+        """The agent there; a plain shell where there is no Python to run one."""
         with self._gate:
+            if self._shell is not None:
+                self._keep_master()
+                return self._shell
             if self._channel is None or not self._channel.alive:
-                self._channel = Channel(self.name, self._open())
+                try:
+                    self._channel = Channel(self.name, self._open())
+                except NoPython:
+                    self._shell = Shell(self.name, self._session, lambda: None)
+                    self._keep_master()
+                    return self._shell
                 for path in self._held:
                     self._channel.call(agent.hold, (path,), {})
             return self._channel
+
+    def _keep_master(self) -> None:
+        """A session that does nothing but carry the others, where no agent does."""
+        if self._master is not None and self._master.process.poll() is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self.control.unlink()
+        argv = openssh.client_args(self.address, self.control, master=True)
+        command = openssh.as_root("echo ready; exec cat > /dev/null", [], password=bool(self.password))
+        master = openssh.Session(argv, command, self.password)
+        timer = openssh.killer(master, HELLO_SECONDS)
+        ready = master.stdout.readline()
+        timer.cancel()
+        if ready.strip() != b"ready":
+            master.end()
+            raise openssh.why(self.name, master.said())
+        self._master = master
 
     def _open(self) -> openssh.Session:
         """Start the agent; returns once it has said hello."""
@@ -149,6 +191,8 @@ class OverSsh:
 
     def hold(self, path: str) -> None:
         """Be the only one that acts there, on every connection from now on."""
+        if isinstance(self._connected(), Shell):
+            return
         self.call(agent.hold, path)
         if path not in self._held:
             self._held.append(path)
@@ -168,6 +212,9 @@ class OverSsh:
 
     def _stream(self, script: str, words: Sequence[str]) -> openssh.Session:
         self._connected()
+        return self._session(script, words)
+
+    def _session(self, script: str, words: Sequence[str]) -> openssh.Session:
         argv = openssh.client_args(self.address, self.control, master=False)
         command = openssh.as_root(script, words, password=bool(self.password))
         return openssh.Session(argv, command, self.password)
@@ -177,6 +224,9 @@ class OverSsh:
         if self._channel is not None:
             self._channel.session.end()
             self._channel = None
+        if self._master is not None:
+            self._master.end()
+            self._master = None
 
 
 class Connections:

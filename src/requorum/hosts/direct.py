@@ -23,6 +23,7 @@ from requorum.hosts.bounds import within
 _BLOCK = 1 << 20
 CONNECT_SECONDS = 5.0
 WAIT_SECONDS = 60.0
+_OPEN: dict[int, socket.socket] = {}
 STALL_SECONDS = 60.0
 TOKEN_BYTES = 32
 _OFFSET = struct.Struct(">Q")
@@ -60,8 +61,25 @@ def offer(path: str, address: str, port: int, tls: PeerTls, token: bytes, takers
     except (OSError, ssl.SSLError) as err:
         raise RequorumError(f"nothing can be offered at {address}: {err}") from err
     listener.settimeout(WAIT_SECONDS)
+    number = int(listener.getsockname()[1])
+    _OPEN[number] = listener
     threading.Thread(target=_serve, args=(listener, context, path, token, takers)).start()
-    return int(listener.getsockname()[1])
+    return number
+
+
+def withdraw(port: int) -> None:
+    """Listen no more: the port is the member's own, and its etcd needs it next."""
+    listener = _OPEN.pop(port, None)
+    if listener is not None:
+        with contextlib.suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in accept
+        listener.close()
+
+
+def withdraw_all() -> None:
+    """Listen nowhere any more: whoever asked for it is gone."""
+    for port in list(_OPEN):
+        withdraw(port)
 
 
 def _serve(listener: socket.socket, context: ssl.SSLContext, path: str, token: bytes, takers: int) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from requorum.etcdfiles.faults import open_regular
-from requorum.hosts.bounds import within
+from requorum.hosts.bounds import part, within
 
 _FICLONE = 0x40049409
 _LABEL = "security.selinux"
@@ -38,6 +38,7 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
+@part
 def make_dir(path: Path, mode: int = 0o700) -> None:
     """Make a folder (and its parents), durable; one that is there already stays as it is."""
     if path.is_dir():
@@ -53,6 +54,7 @@ def make_dir(path: Path, mode: int = 0o700) -> None:
     fsync_dir(path.parent)
 
 
+@part
 def read_file(path: Path) -> bytes:
     """A file's bytes; a pipe or a device is refused with an OSError, never waited for."""
     with open(path, "rb", opener=open_regular) as file:
@@ -66,6 +68,7 @@ def read_end(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
+@part
 def there(path: Path) -> bool:
     """Whether something has this name, a dangling link too."""
     return os.path.lexists(path)
@@ -115,6 +118,7 @@ def part_of(path: Path) -> Path:
 
 
 @within(120.0)
+@part
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all."""
     part = part_of(path)
@@ -254,6 +258,7 @@ def sync_tree(path: Path) -> None:
 
 
 @within(600.0)
+@part
 def remove_made(path: Path) -> None:
     """Remove a folder or file that a run itself made; one that is not there is fine."""
     if path.is_dir() and not path.is_symlink():
@@ -375,6 +380,7 @@ def copy_children(source: Path, target: Path, kept: Sequence[str] = (), stays: s
     return sum(1 for _ in target.rglob("*"))
 
 
+@part
 def remove_if_empty(folder: Path) -> None:
     """Remove a folder that has nothing in it; any other stays."""
     with contextlib.suppress(OSError):

@@ -123,6 +123,13 @@ class Session:
             self.stdout.close()
 
 
+def killer(session: Session, seconds: float) -> threading.Timer:
+    """Kill a session that takes longer; cancel it when it has ended."""
+    timer = threading.Timer(seconds, session.process.kill)
+    timer.start()
+    return timer
+
+
 def why(name: str, said: str) -> Unreachable:
     """What ssh said, as an error with a hint."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts import programs
+from requorum.hosts.bounds import part
 
 _LISTEN = "0A"
 STOP_SECONDS = 20.0
@@ -31,6 +32,7 @@ class Holder:
     ports: tuple[int, ...]
 
 
+@part
 def holders_of(folders: list[Path]) -> tuple[Holder, ...]:
     """Every process but this one that has a file below ``folders`` open for writing, or locked."""
     inodes = _inodes(folders)
@@ -150,16 +152,17 @@ def stop_holders(folders: Sequence[Path]) -> tuple[int, ...]:
                 )
             since = signalled.setdefault(one.pid, time.monotonic())
             if since + STOP_SECONDS / 2 < time.monotonic():
-                _signal(one.pid, signal.SIGKILL)
+                signal_to(one.pid, signal.SIGKILL)
             elif one.pid not in stopped:
                 stopped.append(one.pid)
-                _signal(one.pid, signal.SIGTERM)
+                signal_to(one.pid, signal.SIGTERM)
         if time.monotonic() > deadline:
             raise RequorumError(f"etcd (pid {running[0].pid}) does not end within {STOP_SECONDS:.0f} s")
         time.sleep(0.05)
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+@part
+def signal_to(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from requorum.hosts.bounds import within
+from requorum.hosts.bounds import part, within
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -61,6 +61,7 @@ def last_line(text: str) -> str:
 
 
 @within(7200.0)
+@part
 def run(
     argv: Sequence[str | os.PathLike[str]],
     *,
@@ -114,6 +115,7 @@ def die_with_parent() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+@part
 def which(name: str, folders: Sequence[str | Path]) -> Path | None:
     """The first executable file ``name`` in some folders."""
     for folder in folders:

@@ -105,8 +105,11 @@ def straight(source: Peer, path: str, targets: Sequence[tuple[Peer, str]], sha25
         finally:
             ended.set()
 
-    with ThreadPoolExecutor(max_workers=max(len(targets), 1)) as pool:
-        arrived = list(pool.map(lambda pair: one(*pair), targets))
+    try:
+        with ThreadPoolExecutor(max_workers=max(len(targets), 1)) as pool:
+            arrived = list(pool.map(lambda pair: one(*pair), targets))
+    finally:
+        source.host.call(direct.withdraw, port)
     return [peer for (peer, _), there in zip(targets, arrived, strict=True) if not there]
 
 

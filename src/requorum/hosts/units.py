@@ -8,7 +8,6 @@ fails and ``mask --runtime`` has no effect (measured, systemd 252).
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -190,7 +189,7 @@ def unfence(names: Sequence[str]) -> None:
     changed = False
     for name in names:
         path = folder_of(name) / FENCE
-        if os.path.lexists(path):
+        if files.there(path):
             files.remove_made(path)
             changed = True
         files.remove_if_empty(path.parent)
@@ -216,7 +215,7 @@ def release(names: Sequence[str], for_now: str = "") -> None:
 def forget(name: str) -> None:
     """Forget what :func:`release` set for now."""
     drop_in, env = _first_start(name)
-    if os.path.lexists(drop_in):
+    if files.there(drop_in):
         files.remove_made(drop_in)
         files.remove_if_empty(drop_in.parent)
         files.remove_made(env)

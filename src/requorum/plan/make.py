@@ -6,7 +6,7 @@ from dataclasses import replace
 from requorum.errors import NoSource, Refused, UsageError
 from requorum.plan import runbook
 from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
-from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
+from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Survey, Tools, Unknown
 from requorum.verdict import values
 from requorum.verdict.decide import certificate_faults, static_pods_text
 from requorum.verdict.values import Source, Verdict
@@ -30,9 +30,7 @@ def make_plan(
     if verdict.refusal:
         raise Refused(verdict.refusal)
     if verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
-        raise Refused(
-            f"nothing to recover: {verdict.summary}", hint="a restore would throw away what the live members hold"
-        )
+        raise Refused(f"nothing to recover: {verdict.summary}", hint=_instead(survey, verdict))
     if verdict.kind == values.UNDECIDED:
         raise Refused(verdict.summary, hint="leave the disks that do not belong here out of the inventory")
     if not survey.members:
@@ -42,6 +40,15 @@ def make_plan(
     if verdict.kind == values.START_AS_IS and not source_id:
         return _start_plan(survey, verdict, run, tools, tuple(powered_off))
     return _rebuild_plan(survey, verdict, _choose(verdict, source_id), run, tools, tuple(powered_off))
+
+
+def _instead(survey: Survey, verdict: Verdict) -> str:
+    """What to type instead of a recovery, while quorum holds."""
+    words = "a restore would throw away what the live members hold"
+    if verdict.kind != values.REPLACE_MEMBERS:
+        return words
+    ill = [one.name for one in survey.members if not (isinstance(one.live, LiveEvidence) and one.live.leader)]
+    return f"{words}; type: " + "; ".join(f"requorum member replace {name}" for name in ill)
 
 
 def _gate_configured(survey: Survey) -> None:
@@ -217,7 +224,7 @@ def _rebuild_plan(
         plan,
         kind="rebuild",
         source=source,
-        source_on=source.member or _roomiest(members, source.host).name,
+        source_on=_bench_host(survey, members, source).name,
         token=f"requorum-{run}",
         bump=bump,
         least_revision=source.revision + bump if source.revision_exact else bump,
@@ -285,6 +292,18 @@ def new_plan(
             if not one.unreachable
         ),
     )
+
+
+def _bench_host(survey: Survey, members: Sequence[PlanMember], source: Source) -> PlanMember:
+    """The member on whose host the source is opened: where it lies, or where most room is; it takes a Python there."""
+    bare = {one.name for one in survey.hosts if not one.python}
+    able = [one for one in members if one.host not in bare]
+    if not able:
+        raise Refused(
+            "no member's host has a Python: the source cannot be opened there",
+            hint="install python3 on one of them, or rebuild from copied data dirs: requorum rebuild DIR… -o FILE",
+        )
+    return next((one for one in able if one.name == source.member), _roomiest(able, source.host))
 
 
 def _roomiest(members: Sequence[PlanMember], host: str) -> PlanMember:

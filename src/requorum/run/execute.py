@@ -299,6 +299,7 @@ async def _undo_all(
     async def one(step: Step) -> None:
         try:
             async with gate:
+                progress.step(step, "begins", "")
                 await anyio.to_thread.run_sync(undo, context, _target(context, step))
         except (RequorumError, OSError) as err:
             failures.append((step, err))

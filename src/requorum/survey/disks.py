@@ -87,7 +87,7 @@ def _read_member(
     except EtcdFileError as err:
         return Unknown(unknown=str(err)), log_evidence, Unknown(unknown="the db cannot be read")
     applied = _applied_index(facts, log, verified) if log else consistent
-    db = _db(facts, verified, applied)
+    db = db_evidence(facts, verified, applied)
     if log is None:
         return db, log_evidence, Unknown(unknown="there is no log that can be read")
     if facts.damage:
@@ -105,7 +105,7 @@ def read_snapshot(path: str, host: str, *, in_full: bool) -> SnapshotEvidence:
         verified = verify.verify_db(path) if in_full else None
     except EtcdFileError as err:
         return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=str(err)))
-    return SnapshotEvidence(path=path, host=host, db=_db(facts, verified, facts.consistent_index))
+    return SnapshotEvidence(path=path, host=host, db=db_evidence(facts, verified, facts.consistent_index))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +178,7 @@ def _blank(facts: DbFacts) -> bool:
     return not (facts.consistent_index or facts.members or facts.last_revision or facts.damage)
 
 
-def _db(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:
+def db_evidence(facts: DbFacts, verified: Verified | None, applied: int) -> DbEvidence:
     checked: Checked | Unknown = Unknown(unknown="only a few pages were read; --verify reads all")
     damage = facts.damage
     if verified is not None:

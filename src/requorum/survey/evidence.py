@@ -281,7 +281,7 @@ class Service:
 class HostEvidence:
     """One host: why it cannot be reached (empty when it can), how far its clock is off, and what runs there.
 
-    ``static_pods`` are the control plane's manifests that kubelet runs there.
+    ``python``: our code can be run there. ``static_pods`` are the control plane's manifests that kubelet runs there.
 
     ``clock_ahead`` is in seconds against the operator's machine, as exact as the connection is quick.
     """
@@ -291,6 +291,7 @@ class HostEvidence:
     unreachable: str = ""
     clock_ahead: float = 0.0
     address: Address = HERE
+    python: bool = True
     services: tuple[Service, ...] = ()
     static_pods: tuple[str, ...] = ()
 

@@ -23,7 +23,7 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import SystemdDeployment
-from requorum.survey import certificates, disks
+from requorum.survey import certificates, disks, without_python
 from requorum.survey.evidence import (
     HostEvidence,
     LiveEvidence,
@@ -37,6 +37,8 @@ from requorum.survey.evidence import (
 
 MANIFESTS = Path("/etc/kubernetes/manifests")
 """Where kubelet finds its static pods unless it is configured otherwise."""
+
+without_python.register()
 
 SERVICES = ("kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service", "kubelet.service")
 """What is stopped before etcd, in this order, and comes back in reverse."""
@@ -172,6 +174,7 @@ def look_at_host(host: Host, connection: Connection) -> HostEvidence:
         roles=host.roles,
         address=host.address,
         clock_ahead=round(ahead, 1),
+        python=not connection.bare,
         services=services,
         static_pods=tuple(name for name in manifests if name.startswith("kube-") and name.endswith((".yaml", ".yml"))),
     )

@@ -168,6 +168,11 @@ def _host_findings(survey: Survey) -> list[Finding]:
         for one in survey.hosts
         if one.static_pods
     ]
+    out += [
+        Finding(level="info", subject=one.name, text="no Python there: its db is not read in depth, its log is fetched")
+        for one in survey.hosts
+        if not one.python
+    ]
     seen = [one for one in survey.hosts if not one.unreachable]
     if seen:
         ahead = max(seen, key=lambda one: one.clock_ahead)

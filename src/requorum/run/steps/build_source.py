@@ -23,7 +23,7 @@ def do(context: Context, member: PlanMember) -> Any:
     source, host = context.source, context.host(member)
     work = context.work(member)
     if source.member:
-        still_fenced(context, member)
+        still_fenced(context, context.plan.member(source.member))
     at = context.connections[source.host] if source.host else Here()
     need = ROOM * at.call(files.size_of, source.db) + (64 << 20)
     free = host.call(files.free_bytes, work)

@@ -47,7 +47,7 @@ def _straight(
 def _peer(context: Context, member: PlanMember) -> transfer.Peer | None:
     """A member's host under its peer address; None where that has no TLS, or the host is this machine."""
     host, parts = context.host(member), urlsplit(member.config.peer_urls[0] if member.config.peer_urls else "")
-    if member.config.peer is None or not parts.hostname or host.local:
+    if member.config.peer is None or not parts.hostname or host.local or host.bare:
         return None
     return transfer.Peer(host=host, address=parts.hostname, port=parts.port or 2380, tls=member.config.peer)
 

@@ -1,0 +1,297 @@
+"""A host that has no Python: what is done there is done by plain shell and coreutils, over the same ssh.
+
+A function of ours that acts on a host has a counterpart here, or is made of such functions (then it runs on this machine,
+and each of its parts there), or cannot be done on such a host, which is then said. Files are read whole; what reads
+etcd's files in depth is the survey's (:mod:`requorum.survey.without_python`).
+"""
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, ParamSpec, Protocol, TypeVar
+
+from requorum.errors import RequorumError
+from requorum.hosts import bounds, files, net, openssh, processes, programs, tools, units
+from requorum.hosts.channel import Lost
+from requorum.hosts.processes import Holder
+from requorum.hosts.programs import Completed
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MISSING, EXISTS = 44, 45
+_NOTE = {MISSING: errno.ENOENT, EXISTS: errno.EEXIST}
+
+
+class Opener(Protocol):
+    """Starts a script on the host, as root, its input open."""
+
+    def __call__(self, script: str, words: Sequence[str]) -> openssh.Session: ...
+
+
+class Shell:
+    """One such host. Calls may come from any thread; each is a session of its own over the one connection."""
+
+    local = False
+    bare = True
+
+    def __init__(self, name: str, opener: Opener, end: Callable[[], None]) -> None:
+        self.name = name
+        self._opener = opener
+        self._end = end
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do there what a function does; RequorumError where that needs a Python."""
+        there: Any = THERE.get(function)
+        if there is not None:
+            result: T = there(self, *args, **kwargs)
+            return result
+        if function not in MADE_OF_OTHERS:
+            raise RequorumError(
+                f"{self.name}: {function.__name__.replace('_', ' ')} needs a Python there, and it has none",
+                hint="install python3 on it, or let another host do it",
+            )
+        with bounds.on(self):
+            return function(*args, **kwargs)
+
+    def sh(self, script: str, *words: object, data: bytes = b"", seconds: float = 120.0) -> tuple[int, bytes, str]:
+        """Run a script; returns its status, its output, and the end of what it said."""
+        session = self._opener(script, [os.fspath(one) if isinstance(one, Path) else str(one) for one in words])
+        timer = openssh.killer(session, seconds)
+        try:
+            with contextlib.suppress(OSError):
+                session.stdin.write(data)
+                session.stdin.close()
+            out = session.stdout.read()
+            status = session.end(5)
+        finally:
+            timer.cancel()
+        if status in (255, -signal.SIGKILL):
+            raise Lost(f"{self.name}: the connection dropped: {session.said()[-200:]}")
+        return status, out, session.said()
+
+    def do(self, script: str, *words: object, data: bytes = b"", seconds: float = 120.0) -> str:
+        """Run a script that must succeed; raises OSError with what it said."""
+        status, out, said = self.sh(script, *words, data=data, seconds=seconds)
+        if status:
+            number = _NOTE.get(status, errno.EIO)
+            text = os.strerror(number) if status in _NOTE else said.splitlines()[-1] if said else f"status {status}"
+            raise OSError(number, text, str(words[0]) if words else None)
+        return out.decode(errors="replace")
+
+    def hold(self, path: str) -> None:
+        """A script ends with its connection: there is nothing to wait for."""
+
+    @contextlib.contextmanager
+    def read_from(self, path: str, offset: int) -> Iterator[IO[bytes]]:
+        """A file's bytes from an offset on."""
+        session = self._opener('exec tail -c "+$2" -- "$1"', [path, str(offset + 1)])
+        with openssh.stream(session, self.name) as one:
+            one.stdin.close()
+            yield one.stdout
+
+    @contextlib.contextmanager
+    def append_to(self, path: str) -> Iterator[IO[bytes]]:
+        """A file to append to."""
+        with openssh.stream(self._opener('umask 077; exec cat >> "$1"', [path]), self.name) as one:
+            yield one.stdin
+
+    def close(self) -> None:
+        """End the connection."""
+        self._end()
+
+
+def _run(host: Shell, argv: Sequence[Any], *, seconds: float, env: Any = None, cwd: str | None = None) -> Completed:
+    words = [os.fspath(one) for one in argv]
+    given = [f"PATH={programs.PATH}", *(f"{key}={value}" for key, value in (env or {}).items())]
+    script = 'cd "$1" || exit 126; limit=$2; shift 2; exec env -i timeout -k 5 "$limit" env "$@" </dev/null'
+    status, out, said = host.sh(script, cwd or "/", f"{seconds:.1f}", *given, *words, seconds=seconds + 30)
+    if status == 124:
+        raise programs.TimedOut(words, f"did not end within {seconds:.0f} s", said)
+    if status in (126, 127):
+        raise programs.NotFound(words, f"cannot be run: {said or 'it is not there'}")
+    if status > 128:
+        raise programs.Killed(words, f"was killed by signal {status - 128}", said)
+    if status:
+        raise programs.ExitedNonZero(words, f"failed with status {status}", said or out.decode(errors="replace"))
+    return Completed(out=out.decode(errors="replace"), err=said)
+
+
+def _which(host: Shell, name: str, folders: Sequence[Any]) -> Path | None:
+    script = 'n=$1; shift; for d in "$@"; do [ -f "$d/$n" ] && [ -x "$d/$n" ] && echo "$d/$n" && exit 0; done; exit 0'
+    found = host.do(script, name, *folders).strip()
+    return Path(found) if found else None
+
+
+def _read_file(host: Shell, path: Path) -> bytes:
+    status, out, said = host.sh(f'[ -e "$1" ] || exit {MISSING}; [ -f "$1" ] || exit 46; exec cat -- "$1"', path)
+    if status:
+        number = _NOTE.get(status, errno.EINVAL)
+        raise OSError(number, os.strerror(number) if status in _NOTE else said or "not a regular file", str(path))
+    return out
+
+
+def _children(host: Shell, folder: Path, kept: Sequence[str] = ()) -> list[Path]:
+    return [folder / one for one in _names_in(host, folder) if one not in kept]
+
+
+def _names_in(host: Shell, path: Path) -> list[str]:
+    return host.do('[ -d "$1" ] || exit 0; ls -A1 -- "$1"', path).splitlines()
+
+
+_WRITE = (
+    'umask 077; p="${1%/*}/.${1##*/}.part"; cat > "$p" && chmod "$2" "$p" && sync "$p" && mv -f -- "$p" "$1" '
+    '&& sync "${1%/*}"'
+)
+_LIKE = (
+    'p="${1%/*}/.${1##*/}.part"; rm -f -- "$p"; cp -a -- "$2" "$p" && cat > "$p" && sync "$p" && mv -f -- "$p" "$1" '
+    '&& sync "${1%/*}"'
+)
+_CREATE = (
+    'umask 077; p="${1%/*}/.${1##*/}.$$.part"; cat > "$p" && sync "$p"; '
+    'if ln -- "$p" "$1" 2>/dev/null; then r=yes; else r=no; fi; rm -f -- "$p"; sync "${1%/*}"; echo $r'
+)
+_RENAME = (
+    f'[ -e "$2" ] || [ -L "$2" ] && exit {EXISTS}; [ -e "$1" ] || [ -L "$1" ] || exit {MISSING}; '
+    'mv -nT -- "$1" "$2" && { [ ! -e "$1" ] || exit 1; } && sync "${2%/*}" "${1%/*}"'
+)
+_MOVE = (
+    'n=0; [ -d "$1" ] || { echo 0; exit 0; }; for f in "$1"/* "$1"/.[!.]*; do [ -e "$f" ] || [ -L "$f" ] || continue; '
+    'case "${f##*/}" in lost+found|.requorum) continue;; esac; mkdir -p -m 0700 -- "$2" || exit 1; '
+    f't="$2/${{f##*/}}"; [ -e "$t" ] && exit {EXISTS}; mv -nT -- "$f" "$t" || exit 1; n=$((n+1)); done; '
+    'sync "$1"; [ -d "$2" ] && sync "$2"; echo $n'
+)
+_COPY = (
+    '[ -e "$2" ] && { echo 0; exit 0; }; p="$2.part"; rm -rf -- "$p"; mkdir -p -m 0700 -- "$p" || exit 1; '
+    'for f in "$1"/* "$1"/.[!.]*; do [ -e "$f" ] || [ -L "$f" ] || continue; '
+    'case "${f##*/}" in lost+found|.requorum) continue;; esac; cp -a --reflink=auto -- "$f" "$p/" || exit 1; done; '
+    'sync -f "$p" && mv -nT -- "$p" "$2" && sync "${2%/*}" && find "$2" -mindepth 1 | wc -l'
+)
+_FINISH = (
+    'set -- "$1" "$2" "$3"; [ "$(sha256sum -- "$1" | cut -d" " -f1)" = "$3" ] || { rm -f -- "$1"; echo no; exit 0; }; '
+    'chmod 600 "$1" && sync "$1" && mv -f -- "$1" "$2" && sync "${2%/*}" && echo yes'
+)
+_HOLDERS = (
+    'for p in /proc/[0-9]*; do for fd in "$p"/fd/*; do t=$(readlink "$fd" 2>/dev/null) || continue; hit=; '
+    'for d in "$@"; do case "$t" in "$d"/*) hit=1;; esac; done; [ "$hit" ] || continue; '
+    'f=$(sed -n \'s/^flags:.*\\(.\\)$/\\1/p\' "$p/fdinfo/${fd##*/}" 2>/dev/null); case "$f" in 1|2) '
+    'printf "%s %s\\n" "${p#/proc/}" "$(tr "\\000" " " < "$p/cmdline")"; break;; esac; done; done; exit 0'
+)
+_FAULT = (
+    '[ -e "$1" ] || exit 0; at() { q=$1; while [ ! -e "$q" ]; do q=${q%/*}; done; df --output=target -- "$q" | tail -n 1; }; '
+    '[ "$(at "$1")" = "$(at "$2")" ] || { echo "file system"; exit 0; }; [ -w "$1" ] || echo permission'
+)
+_FREE = 'q=$1; while [ ! -e "$q" ]; do q=${q%/*}; [ "$q" ] || q=/; done; df -B1 --output=avail -- "$q" | tail -n 1'
+_MAY = (
+    'u=$(id -u "$2" 2>/dev/null) || { echo no; exit 0; }; [ "$u" = 0 ] && { echo yes; exit 0; }; '
+    'set -- $(stat -c "%u %g %a" -- "$1") $(id -G "$2"); o=$1; g=$2; m=$(printf %03d $3); shift 3; bit=${m#??}; '
+    '[ "$o" = "$u" ] && bit=${m%??}; for x in "$@"; do [ "$x" = "$g" ] && [ "$o" != "$u" ] && bit=$(echo $m | cut -c2); done; '
+    "case $bit in 3|7) echo yes;; *) echo no;; esac"
+)
+_APPEND = '[ -d "${1%/*}" ] || { echo no; exit 0; }; umask 077; cat >> "$1" && sync "$1" && echo yes'
+
+
+def _append(host: Shell, path: Path, raw: bytes) -> bool:
+    return host.do(_APPEND, path, data=raw).strip() == "yes"
+
+
+def _holders(host: Shell, folders: list[Path]) -> tuple[Holder, ...]:
+    lines = [line.partition(" ") for line in host.do(_HOLDERS, *folders).splitlines()]
+    return tuple(Holder(pid=int(pid), command=command.strip(), locks=False, ports=()) for pid, _, command in lines)
+
+
+def _move(host: Shell, source: Path, target: Path, kept: Sequence[str] = (), stays: str = "") -> int:
+    if stays:
+        raise RequorumError(f"{host.name}: a log inside the data dir cannot be moved by itself without a Python there")
+    return int(host.do(_MOVE, source, target, seconds=600))
+
+
+def _copy(host: Shell, source: Path, target: Path, kept: Sequence[str] = (), stays: str = "") -> int:
+    if stays:
+        raise RequorumError(f"{host.name}: a log inside the data dir cannot be copied by itself without a Python there")
+    return int(host.do(_COPY, source, target, seconds=3600))
+
+
+def _size_if_there(host: Shell, path: Path) -> int:
+    return int(host.do('[ -f "$1" ] && stat -c %s -- "$1" || echo 0', path))
+
+
+def _newest_aside(host: Shell, path: Path) -> Path:
+    found = host.do('[ -e "$1" ] && { echo "$1"; exit 0; }; ls -1tc -- "$1".requorum-* 2>/dev/null | head -n 1', path)
+    return Path(found.strip()) if found.strip() else path
+
+
+THERE: dict[Callable[..., Any], Callable[..., Any]] = {
+    programs.run: _run,
+    programs.which: _which,
+    net.clock: lambda host: float(host.do("date +%s.%N")),
+    net.answers: lambda host, url, seconds=3.0: _answers(host, url, seconds),
+    files.read_file: _read_file,
+    files.read_end: lambda host, path, size: host.do('tail -c "$2" -- "$1"', path, size).encode(),
+    files.there: lambda host, path: host.do('if [ -e "$1" ] || [ -L "$1" ]; then echo yes; fi', path) != "",
+    files.names_in: _names_in,
+    files.children: _children,
+    files.newest_aside: _newest_aside,
+    files.make_dir: lambda host, path, mode=0o700: host.do(
+        '[ -d "$1" ] || { umask 077; mkdir -p -m "$2" -- "$1" && sync "${1%/*}"; }', path, f"{mode:o}"
+    ),
+    files.write_durably: lambda host, path, data, mode=0o600: host.do(_WRITE, path, f"{mode:o}", data=data),
+    files.write_like: lambda host, path, data, like: host.do(_LIKE, path, like, data=data),
+    files.create_exclusively: lambda host, path, data: host.do(_CREATE, path, data=data).strip() == "yes",
+    files.rename_durably: lambda host, source, target: host.do(_RENAME, source, target),
+    files.keep_aside: lambda host, path, run: host.do(
+        'k="$1.requorum-$2"; [ -e "$1" ] && [ ! -e "$k" ] || exit 0; ln -P -- "$1" "$k" && sync "${1%/*}"',
+        path,
+        run,
+    ),
+    files.put_back: lambda host, path, run: host.do(
+        'k="$1.requorum-$2"; [ -e "$k" ] || exit 0; mv -fT -- "$k" "$1" && sync "${1%/*}"', path, run
+    ),
+    files.remove_made: lambda host, path: host.do(
+        'rm -rf --one-file-system -- "$1"; [ -d "${1%/*}" ] && sync "${1%/*}"; exit 0', path, seconds=600
+    ),
+    files.remove_if_empty: lambda host, folder: host.do('rmdir -- "$1" 2>/dev/null; exit 0', folder),
+    files.move_children: _move,
+    files.copy_children: _copy,
+    files.own_tree_like: lambda host, path, like: host.do(
+        'chown -R --reference="$2" -- "$1" || exit 1; chcon -R --reference="$2" -- "$1" 2>/dev/null; exit 0', path, like
+    ),
+    files.sync_tree: lambda host, path: host.do('exec sync -f -- "$1"', path, seconds=600),
+    files.sha256_of: lambda host, path: host.do('sha256sum -- "$1" | cut -d" " -f1', path, seconds=1800).strip(),
+    files.size_of: lambda host, path: int(host.do(f'[ -e "$1" ] || exit {MISSING}; stat -c %s -- "$1"', path)),
+    files.size_if_there: _size_if_there,
+    files.finish_part: lambda host, part, target, sha256: (
+        host.do(_FINISH, part, target, sha256, seconds=1800).strip() == "yes"
+    ),
+    files.free_bytes: lambda host, path: int(host.do(_FREE, path)),
+    files.fault_of_move: lambda host, folder, work: host.do(_FAULT, folder, work).strip(),
+    files.may_write: lambda host, folder, user: host.do(_MAY, folder, user).strip() == "yes",
+    files.append_durably: _append,
+    files.append_if_there: _append,
+    files.make_executable: lambda host, path: host.do('exec chmod 700 -- "$1"', path),
+    processes.holders_of: _holders,
+    processes.signal_to: lambda host, pid, number: host.do('kill -"$2" "$1" 2>/dev/null; exit 0', pid, int(number)),
+}
+"""What a function of ours is on such a host."""
+
+MADE_OF_OTHERS: set[Callable[..., Any]] = {
+    tools.find,
+    tools.version_of,
+    tools.ctl_json,
+    processes.stop_holders,
+    *(units.show, units.fence, units.prove_fence, units.unfence, units.release, units.forget, units.settle),
+    *(units.start, units.stop, units.log, units.last_words),
+}
+"""Functions that only call others on a host: they run here."""
+
+
+def _answers(host: Shell, url: str, seconds: float) -> bool:
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    script = 'exec timeout "$3" bash -c \'exec 3<>"/dev/tcp/$0/$1"\' "$1" "$2" 2>/dev/null'
+    status, _, _ = host.sh(script, parts.hostname or "localhost", parts.port or 2379, seconds)
+    return status == 0

@@ -1,0 +1,216 @@
+"""A member on a host that has no Python: its log is fetched and read here, of its db only the few pages that tell what it is.
+
+What is fetched lies in a folder of mode 0700 on this machine, and is removed as soon as it is read. The db stays where it
+is: ``etcdutl snapshot status`` reads it in full there, once nothing runs on it.
+"""
+
+import dataclasses
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from requorum.errors import RequorumError
+from requorum.etcdfiles import bbolt, datadir, mvcc
+from requorum.etcdfiles.datadir import Layout
+from requorum.etcdfiles.faults import EtcdFileError
+from requorum.hosts import files, programs, shell
+from requorum.hosts.shell import Shell
+from requorum.survey import disks
+from requorum.survey.disks import Brief
+from requorum.survey.evidence import Checked, DbEvidence, LogEvidence, Place, SnapshotEvidence, Tail, Unknown
+
+PAGES = 100
+"""At most so often pages of a db are fetched to learn what it is; it takes five to twenty."""
+FIRST_PAGE = 16384
+TOGETHER = 4
+"""So many pages are fetched at a time: one may span several."""
+STATUS_SECONDS = 1800.0
+
+
+def read_member(
+    host: Shell, data_dir: str, wal_dir: str, *, in_full: bool
+) -> tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown]:
+    """As :func:`requorum.survey.disks.read_member`, but for the tail: it is not replayed in thought."""
+    there = datadir.layout_of(data_dir, wal_dir)
+    work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
+    try:
+        here = datadir.layout_of(str(work / "data"), str(work / "wal"))
+        os.makedirs(here.snap_dir)
+        os.makedirs(here.wal_dir)
+        why = _fetch_logs(host, there, here)
+        db = _db(host, there.db, Path(here.db), in_full=in_full)
+        found, log, _ = disks.read_member(here.data_dir, here.wal_dir, in_full=False)
+        if why:
+            log = Unknown(unknown=why)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    if isinstance(log, LogEvidence):
+        log = _renamed(log, {here.wal_dir: there.wal_dir, here.snap_dir: there.snap_dir})
+        log = dataclasses.replace(log, wal_dir=there.wal_dir)
+    del found
+    return db, log, Unknown(unknown="there is no Python on its host to replay the log with")
+
+
+def _fetch_logs(host: Shell, there: Layout, here: Layout) -> str:
+    """The WAL and the .snap files; returns why they cannot be had."""
+    for source, target, pattern in ((there.wal_dir, here.wal_dir, "*.wal"), (there.snap_dir, here.snap_dir, "*.snap")):
+        script = 'cd "$1" || exit 44; exec find . -maxdepth 1 -name "$2" -type f -print0 | tar --null -T - -S -cf -'
+        status, raw, said = host.sh(script, source, pattern, seconds=600)
+        if status:
+            return f"{source}: {said.splitlines()[-1] if said else 'it cannot be read'}"
+        _unpack(raw, target)
+    return ""
+
+
+def _unpack(raw: bytes, target: str) -> None:
+    import io
+
+    with tarfile.open(fileobj=io.BytesIO(raw)) as packed:
+        packed.extractall(target, filter="data")
+
+
+def _db(host: Shell, path: str, here: Path, *, in_full: bool) -> DbEvidence | Unknown:
+    """What a db is: its pages are fetched as they are asked for, into a file that is otherwise empty."""
+    try:
+        size = host.call(files.size_of, path)
+    except OSError as err:
+        return Unknown(unknown=f"{path}: {err.strerror}")
+    with here.open("wb") as file:
+        file.truncate(size)
+    fetched: set[int] = set()
+    _fetch(host, path, here, 0, 2 * FIRST_PAGE)
+    for _ in range(PAGES):
+        try:
+            with bbolt.Bolt(str(here)) as bolt:
+                page = bolt.meta.page_size
+            facts = mvcc.read_facts(str(here))
+        except EtcdFileError as err:
+            return Unknown(unknown=str(err).replace(str(here), path))
+        wanted = {one.offset // page for one in facts.damage} - fetched
+        if not wanted:
+            break
+        for number in wanted:
+            _fetch(host, path, here, number * page, TOGETHER * page)
+        fetched |= wanted
+    found = disks.db_evidence(facts, None, facts.consistent_index)
+    faults = tuple(dataclasses.replace(one, path=path) for one in found.faults)
+    found = dataclasses.replace(found, path=path, faults=faults)
+    return _checked(host, found) if in_full else found
+
+
+def _fetch(host: Shell, path: str, here: Path, offset: int, size: int) -> None:
+    status, raw, _ = host.sh('tail -c "+$2" -- "$1" | head -c "$3"', path, offset + 1, size)
+    if status == 0 and raw:
+        with here.open("r+b") as file:
+            file.seek(offset)
+            file.write(raw)
+
+
+def _checked(host: Shell, found: DbEvidence) -> DbEvidence:
+    """The full reading by ``etcdutl snapshot status``: page structure, hash, counts."""
+    try:
+        status = _status(host, found.path)
+    except (RequorumError, programs.ProgramError, ValueError, KeyError) as err:
+        return dataclasses.replace(found, checked=Unknown(unknown=f"etcdutl could not read it: {err}"))
+    checked = Checked(
+        hash=f"{int(status['hash']):x}",
+        revision=int(status["revision"]),
+        total_keys=int(status["totalKey"]),
+        live_keys=0,
+        total_size=int(status["totalSize"]),
+        trailer=False,
+        gaps=(),
+    )
+    return dataclasses.replace(found, checked=checked)
+
+
+def _status(host: Shell, path: str) -> Any:
+    etcdutl = host.call(programs.which, "etcdutl", programs.PATH.split(":"))
+    if etcdutl is None:
+        raise RequorumError("there is no etcdutl")
+    argv = [str(etcdutl), "snapshot", "status", path, "-w", "json"]
+    return json.loads(host.call(programs.run, argv, seconds=STATUS_SECONDS).out)
+
+
+def _renamed(log: LogEvidence, names: dict[str, str]) -> LogEvidence:
+    """Evidence with the paths of the host in place of those here."""
+
+    def real(path: str) -> str:
+        for here, there in names.items():
+            path = path.replace(here, there)
+        return path
+
+    return dataclasses.replace(log, faults=tuple(dataclasses.replace(one, path=real(one.path)) for one in log.faults))
+
+
+def read_place(host: Shell, layout: Layout) -> Place | Unknown:
+    """Where the files lie; a mount or a WAL dir inside the data dir is refused there."""
+    script = (
+        'd=$(readlink -m -- "$1"); w=$(readlink -m -- "$2"); echo "$d"; echo "$w"; '
+        'mountpoint -q "$d" && echo yes || echo no; mountpoint -q "$w" && echo yes || echo no; '
+        'du -sB1 "$d" 2>/dev/null | cut -f1; cut -d" " -f2 /proc/self/mounts | grep "^$d/." | head -n 1'
+    )
+    try:
+        lines = host.do(script, layout.data_dir, layout.wal_dir).splitlines()
+        data_dir, wal_dir, root, wal_root, used, *inner = lines
+        free = host.call(files.free_bytes, Path(data_dir))
+        wal_free = host.call(files.free_bytes, Path(wal_dir))
+    except (OSError, ValueError) as err:
+        return Unknown(unknown=f"{layout.data_dir}: {err}")
+    apart = wal_dir != f"{data_dir}/member/wal"
+    if inner or (apart and wal_dir.startswith(f"{data_dir}/")):
+        return Unknown(
+            unknown=f"{(inner or [wal_dir])[0]} lies inside the data dir, and there is no Python to move around it"
+        )
+    beside = f"{data_dir}/.requorum" if root == "yes" else f"{data_dir}.requorum"
+    wal_beside = f"{wal_dir}/.requorum" if wal_root == "yes" else f"{wal_dir}.requorum"
+    return Place(
+        data_dir=data_dir,
+        wal_dir=wal_dir,
+        work=beside,
+        wal_work=wal_beside if apart else beside,
+        wal_apart=apart,
+        used=int(used or 0),
+        free=free,
+        wal_free=wal_free,
+    )
+
+
+def verify_briefly(host: Shell, path: str) -> Brief:
+    """A db read in full by ``etcdutl snapshot status``."""
+    try:
+        status = _status(host, path)
+    except programs.ProgramError as err:
+        raise EtcdFileError(path, f"etcdutl cannot read it: {err}") from err
+    return Brief(hash=f"{int(status['hash']):x}", revision=int(status["revision"]), fault="")
+
+
+def read_snapshot(host: Shell, path: str, name: str, *, in_full: bool) -> SnapshotEvidence:
+    """A snapshot file on such a host."""
+    work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
+    try:
+        return SnapshotEvidence(path=path, host=name, db=_db(host, path, work / "db", in_full=in_full))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def register() -> None:
+    """Tell the plain shell how a survey is done over it."""
+    ours: dict[Callable[..., Any], Callable[..., Any]] = {
+        disks.read_member: read_member,
+        disks.read_place: read_place,
+        disks.verify_briefly: verify_briefly,
+        disks.read_snapshot: read_snapshot,
+        mvcc.read_facts: _facts,
+    }
+    shell.THERE.update(ours)
+    shell.MADE_OF_OTHERS.add(disks.read_process)
+
+
+def _facts(host: Shell, path: str) -> mvcc.DbFacts:
+    raise EtcdFileError(path, "there is no Python on its host to read it with")
