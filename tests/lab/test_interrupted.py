@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from . import wrecks
-from .world import Child, World
+from .world import World, fails_to_start, frozen, thawed
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(400)]
 
@@ -31,31 +30,11 @@ MOMENTS = (0.0, 0.03, 0.1)
 """Seconds after a step began: at once, and somewhere in the middle of it."""
 
 
-def wrecked(world: World, *, autostart: bool = True) -> None:
-    """A cluster that lost its power under load, and no member of which can start."""
-    world.write_until_cut()
-    for disk in world.disks.values():
-        wrecks.flip_below(disk)
-    if not autostart:
-        world.no_autostart()
-    world.lab.boot()
-
-
-def frozen(child: Child) -> None:
-    """Hold requorum where it is, so that something happens to a host meanwhile."""
-    os.kill(child.process.pid, signal.SIGSTOP)
-
-
-def thawed(child: Child) -> None:
-    """Let it go on."""
-    os.kill(child.process.pid, signal.SIGCONT)
-
-
 def test_killed_in_every_phase_and_resumed_elsewhere(world: World) -> None:
     """requorum dies without a word in each phase of a rebuild; every time somebody else, who has the inventory alone,
     goes on. In the end nothing is lost, and nothing is left locked or fenced.
     """
-    wrecked(world)
+    fails_to_start(world)
     before = world.fingerprints()
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")
@@ -76,7 +55,7 @@ def test_killed_in_every_phase_and_resumed_elsewhere(world: World) -> None:
 
 def test_killed_midway_and_rolled_back_elsewhere(world: World) -> None:
     """Wherever it died, somebody else puts everything back to the byte: data, logs, configuration, units."""
-    wrecked(world, autostart=False)
+    fails_to_start(world, autostart=False)
     before = world.picture()
     yes = world.yes
     for phase in ("restore beside", "set aside", "move in", "configure", "start services"):
@@ -97,7 +76,7 @@ def test_a_connection_that_drops_for_a_while_is_made_again(world: World) -> None
     """A host is out of reach for 20 seconds while its data is restored, and nobody is told: the run goes on, or it stops
     at its barrier and is resumed.
     """
-    wrecked(world)
+    fails_to_start(world)
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")
     child.wait_for_step("restore beside")
@@ -117,7 +96,7 @@ def test_ssh_that_dies_in_every_phase_is_started_again(world: World) -> None:
     """The ssh client to one host is killed again and again: the step is looked at again, or the run stops at its barrier
     and is resumed; it never fails otherwise.
     """
-    wrecked(world)
+    fails_to_start(world)
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")
     for phase in ("fence", "build source", "restore beside", "set aside", "configure", "start", "start services"):
@@ -134,69 +113,9 @@ def test_ssh_that_dies_in_every_phase_is_started_again(world: World) -> None:
     world.whole(ended.answer)
 
 
-def fenced(world: World) -> None:
-    """etcd and what stands on it do not run on any host, although the hosts were booted."""
-    time.sleep(3)
-    for host in world.hosts:
-        states = world.lab.ssh(host.name, "systemctl is-active etcd kubelet kube-apiserver", check=False).split()
-        assert not {"active", "activating"} & set(states), f"{host.name} is not fenced: {states}"
-
-
-def test_a_host_that_dies_midway_stops_the_run_at_its_barrier(world: World) -> None:
-    """A host loses its power while the snapshot is shipped: no data is moved anywhere, the fence holds over the reboot,
-    resume finishes the job, and a rollback afterwards puts everything back.
-    """
-    wrecked(world)
-    yes = world.yes
-    before = world.picture()
-    child = world.start("recover", *yes, "-o", "json")
-    child.wait_for_step("ship")
-    frozen(child)
-    world.lab.cut("node2")
-    thawed(child)
-    ended = world.end(child, codes=(MIDWAY,))
-    run = world.run_name()
-    assert "node2" in ended.err
-    assert "no member's data was changed" in ended.err
-    assert f"requorum resume {run}" in ended.err
-    world.lab.boot("node2")
-    fenced(world)
-    now = world.fingerprints()
-    assert {name: now[name] for name in before} == {name: one.data for name, one in before.items()}
-    report = world.requorum("resume", run, *yes, "-o", "json").answer
-    world.whole(report)
-    world.requorum("rollback", run, *yes)
-    assert world.picture() == before
-    assert world.left_over() == []
-
-
-@pytest.mark.parametrize(
-    ("phase", "hosts"), [("move in", ["node2"]), ("set aside", ["node1", "node2", "node3"]), ("start", ["node2"])]
-)
-def test_the_power_fails_again(world: World, phase: str, hosts: list[str]) -> None:
-    """One host, or all of them, lose their power once more when data was moved already: the run stops, nothing starts on
-    half of it, somebody else goes on when the hosts are back, and nothing is lost.
-    """
-    wrecked(world)
-    yes = world.yes
-    child = world.start("recover", *yes, "-o", "json")
-    child.wait_for_step(phase)
-    frozen(child)
-    world.lab.cut(*hosts)
-    thawed(child)
-    ended = world.end(child, codes=(MIDWAY,))
-    run = world.run_name()
-    assert f"requorum resume {run}" in ended.err
-    world.lab.boot(*hosts)
-    if phase != "start":
-        fenced(world)
-    report = world.end(world.resume_elsewhere(run, yes)).answer
-    world.whole(report)
-
-
 def test_a_run_that_is_interrupted_says_how_to_go_on(world: World) -> None:
     """Ctrl-C in the middle: exit 7, the command that goes on, and no data moved; a rollback lifts the fences."""
-    wrecked(world, autostart=False)
+    fails_to_start(world, autostart=False)
     before = world.picture()
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")
@@ -211,7 +130,7 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(world: World) -> None:
 
 def test_a_second_operator_is_kept_out(world: World) -> None:
     """While a run is on, nobody else begins one: exit 8, and the first one finishes undisturbed."""
-    wrecked(world)
+    fails_to_start(world)
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")
     child.wait_for_step("build source")

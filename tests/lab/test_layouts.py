@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from . import wrecks
-from .world import World, work_of
+from .world import World, fails_to_start, work_of
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
@@ -14,18 +13,9 @@ MIDWAY = 7
 LEFT_BYTES = 90 << 20
 
 
-def wrecked(world: World) -> None:
-    """A cluster that lost its power under load, and no member of which can start; nothing tries to at boot."""
-    world.write_until_cut()
-    for disk in world.disks.values():
-        wrecks.flip_below(disk)
-    world.no_autostart()
-    world.lab.boot()
-
-
 def there_and_back(world: World) -> None:
     """Rebuild, look at everything, take it back, look at everything, rebuild again and clean up."""
-    wrecked(world)
+    fails_to_start(world, autostart=False)
     before, data = world.picture(), world.fingerprints()
     yes = world.yes
     report = world.requorum("recover", *yes, "-o", "json").answer
@@ -78,7 +68,7 @@ def test_a_disk_without_room_stops_the_run_before_anything_is_moved(up: Callable
     run is resumed and finishes.
     """
     world = up(data_mount=True)
-    wrecked(world)
+    fails_to_start(world, autostart=False)
     before = world.fingerprints()
     yes = world.yes
     free = f"$(( $(df --output=avail -B1 /var/lib/etcd | tail -n 1) - {LEFT_BYTES} ))"

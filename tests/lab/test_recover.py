@@ -3,7 +3,7 @@
 import pytest
 
 from . import wrecks
-from .world import WRITES, World
+from .world import WRITES, World, fails_to_start
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
@@ -23,10 +23,7 @@ def test_a_cluster_that_came_back_by_itself_is_left_alone(world: World) -> None:
 
 def test_a_flip_below_every_db_loses_nothing(world: World) -> None:
     """No member starts by itself; the cluster is rebuilt, nothing is lost; the old data is kept until cleanup."""
-    world.write_until_cut()
-    for disk in world.disks.values():
-        wrecks.flip_below(disk)
-    world.lab.boot()
+    fails_to_start(world)
     before = world.fingerprints()
     yes = world.yes
     report = world.requorum("recover", *yes, "-o", "json").answer
@@ -154,11 +151,7 @@ def test_a_rollback_puts_everything_back(world: World) -> None:
 
     Then it is recovered once more, by somebody else.
     """
-    world.write_until_cut()
-    for disk in world.disks.values():
-        wrecks.flip_below(disk)
-    world.no_autostart()
-    world.lab.boot()
+    fails_to_start(world, autostart=False)
     before = world.picture()
     yes = world.yes
     report = world.requorum("recover", *yes, "-o", "json").answer

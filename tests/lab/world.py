@@ -21,6 +21,7 @@ from lab.programs import LabError
 from requorum.etcdfiles import verify
 from requorum.rehearsal.wreck import Fingerprint, fingerprint
 
+from . import wrecks
 from .wrecks import Disk, disk_of
 
 SECONDS = 180.0
@@ -383,6 +384,26 @@ class World:
             if child.process.poll() is None:
                 child.kill()
         self.lab.down()
+
+
+def fails_to_start(world: World, *, autostart: bool = True) -> None:
+    """A cluster that lost its power under load, and no member of which can start."""
+    world.write_until_cut()
+    for disk in world.disks.values():
+        wrecks.flip_below(disk)
+    if not autostart:
+        world.no_autostart()
+    world.lab.boot()
+
+
+def frozen(child: Child) -> None:
+    """Hold requorum where it is, so that something happens to a host meanwhile."""
+    os.kill(child.process.pid, signal.SIGSTOP)
+
+
+def thawed(child: Child) -> None:
+    """Let it go on."""
+    os.kill(child.process.pid, signal.SIGCONT)
 
 
 def lines_of(state: Path) -> list[dict[str, Any]]:

@@ -121,6 +121,9 @@ class Session:
             return self.process.wait(seconds)
         finally:
             self.stdout.close()
+            self._listener.join(timeout=1)
+            if not self._listener.is_alive() and self.process.stderr is not None:
+                self.process.stderr.close()
 
 
 def killer(session: Session, seconds: float) -> threading.Timer:
