@@ -7,21 +7,22 @@ a backslash at the end of a line continues it; nothing is expanded.
 import re
 from collections.abc import Iterator, Mapping
 
+from requorum.errors import RequorumError
+
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]*")
 
 
 def _statements(text: str) -> Iterator[str]:
     """The file in pieces that belong together, line ends included: joined again they are the file."""
     held, quote = "", ""
-    for line in text.splitlines(keepends=True):
-        comment = not held and line.lstrip()[:1] in ("#", ";")
-        held += line
-        if comment:
-            yield held
-            held = ""
+    for line in _LINE.findall(text):
+        if not held and (line.lstrip()[:1] in ("#", ";") or "=" not in line):
+            yield line
             continue
-        quote, goes_on = _open_end(line, quote)
+        quote, goes_on = _open_end(line if held else line.partition("=")[2], quote)
+        held += line
         if not goes_on:
             yield held
             held, quote = "", ""
@@ -29,9 +30,9 @@ def _statements(text: str) -> Iterator[str]:
         yield held
 
 
-def _open_end(line: str, quote: str) -> tuple[str, bool]:
-    """Which quote a line ends in, and whether the statement goes on in the next one."""
-    body = line.rstrip("\r\n")
+def _open_end(value: str, quote: str) -> tuple[str, bool]:
+    """Which quote a value's line ends in, and whether the value goes on in the next one."""
+    body = value.rstrip("\r\n")
     at = 0
     while at < len(body):
         char = body[at]
@@ -41,7 +42,7 @@ def _open_end(line: str, quote: str) -> tuple[str, bool]:
             at += 1
         elif quote:
             quote = "" if char == quote else quote
-        elif (char in "\"'" and "=" in body[:at]) or (quote == "" and char in "\"'" and "=" not in body):
+        elif char in "\"'":
             quote = char
         at += 1
     return quote, bool(quote)
@@ -77,7 +78,10 @@ def parse(text: str) -> dict[str, str]:
 
 
 def edited(text: str, changes: Mapping[str, str]) -> str:
-    """The file with some variables set: each where it stood last, a new one at the end. All else is kept to the byte."""
+    """The file with some variables set: each where it stood last, a new one at the end. All else is kept to the byte.
+
+    Raises RequorumError where a new one could not be told from the value before it: a quote or a line left open.
+    """
     pieces = list(_statements(text))
     for name, value in changes.items():
         line = f"{name}={_quoted(value)}\n"
@@ -89,10 +93,21 @@ def edited(text: str, changes: Mapping[str, str]) -> str:
         if places:
             pieces[places[-1]] = line
             continue
+        if pieces and _is_open(pieces[-1]):
+            raise RequorumError("the env file ends in a value that is not closed", hint="close its quote")
         if pieces and not pieces[-1].endswith("\n"):
             pieces[-1] += "\n"
         pieces.append(line)
     return "".join(pieces)
+
+
+def _is_open(piece: str) -> bool:
+    quote, goes_on = "", False
+    if piece.lstrip()[:1] in ("#", ";") or "=" not in piece:
+        return False
+    for line in _LINE.findall(piece.partition("=")[2]):
+        quote, goes_on = _open_end(line, quote)
+    return goes_on
 
 
 def _quoted(value: str) -> str:
