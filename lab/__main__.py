@@ -116,7 +116,7 @@ def env(lab: Lab) -> None:
     _tell(lab)
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @passes_on
 @click.argument("host")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
@@ -125,7 +125,7 @@ def ssh(lab: Lab, host: str, command: tuple[str, ...]) -> None:
     _become(lab, ["ssh", "-F", lab.ssh_config, host, *([shlex.join(command)] if len(command) > 1 else command)])
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+@main.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @passes_on
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def run(lab: Lab, command: tuple[str, ...]) -> None:
@@ -187,12 +187,13 @@ def _become(lab: Lab, argv: list[str | Path]) -> None:
 
 
 def _tell(lab: Lab) -> None:
-    tool = shlex.join(network.enter(lab.name, [Path(sys.executable).parent / "requorum"]))
-    click.echo(f"# the operator's side of the bridge\n{shlex.join(network.enter(lab.name, ['bash']))}")
-    click.echo(f"# a host\n{shlex.join(network.enter(lab.name, ['ssh', '-F', lab.ssh_config, 'node1']))}")
-    click.echo(f"# requorum; ssh_config {lab.ssh_config}; inventory {lab.inventory / 'hosts.yaml'}")
-    click.echo(f"{tool} survey -i {shlex.quote(str(lab.inventory / 'hosts.yaml'))}")
-    click.echo(f"# certificates {lab.pki}\n# disks")
+    name = "" if lab.name == "lab" else f" --name {lab.name}"
+    inventory = shlex.quote(str(lab.inventory / "hosts.yaml"))
+    click.echo(f"export ANSIBLE_INVENTORY={inventory}")
+    click.echo(f"./dev lab run{name} requorum survey           # requorum on the operator's side of the bridge")
+    click.echo(f"./dev lab ssh{name} node1                     # a host")
+    click.echo(f"./dev lab run{name} bash                      # a shell on the operator's side")
+    click.echo(f"# ssh -F {lab.ssh_config}; certificates {lab.pki}; the disks of the hosts, also when they are off:")
     for one in lab.machines:
         click.echo(f"#   {one.name}: {one.root}")
 

@@ -1,6 +1,7 @@
 """``requorum fence``: stop the bleeding, think later. Nothing can start etcd, or what writes to it, until it is lifted."""
 
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,6 +17,7 @@ from requorum.deployments import kinds
 from requorum.errors import Locked, Refused, RequorumError, Unreachable
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
+from requorum.run.execute import START_APART
 from requorum.survey import gather
 from requorum.survey.evidence import HostEvidence, MemberEvidence, Place, Tools, Unknown
 from requorum.verdict import values
@@ -46,7 +48,11 @@ def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, con
             _gate_alive(verdict.cluster, verdict.summary, yes=yes, confirm=confirm)
         targets = [*survey.members, *(one for one in survey.hosts if "etcd" not in one.roles)]
         run = f"{PREFIX}{plan_cmd.new_run()}"
-        rows = _everywhere(world, targets, _lift) if lift else _everywhere(world, targets, partial(_fence, run))
+        rows = (
+            _everywhere(world, targets, _lift, START_APART)
+            if lift
+            else _everywhere(world, targets, partial(_fence, run))
+        )
     failed = [row for row in rows if not row["ok"]]
     if output in ("json", "yaml"):
         render.data({"schema": "requorum/Fence/v1", "lifted": lift, "hosts": rows}, output)
@@ -72,10 +78,13 @@ def _gate_alive(cluster: str, summary: str, *, yes: bool, confirm: str) -> None:
         raise Refused("not confirmed", changed="nothing was changed")
 
 
-def _everywhere(world: World, targets: list[Any], act: "Callable[[Connection, Any], str]") -> list[dict[str, Any]]:
-    """Act on all hosts at once; what goes wrong on one stops no other."""
+def _everywhere(
+    world: World, targets: list[Any], act: "Callable[[Connection, Any], str]", apart: float = 0.0
+) -> list[dict[str, Any]]:
+    """Act on all hosts at once, or so many seconds apart; what goes wrong on one stops no other."""
 
     def one(target: Any) -> dict[str, Any]:
+        time.sleep(apart * targets.index(target))
         name = target.host if isinstance(target, MemberEvidence) else target.name
         try:
             return {"host": name, "ok": True, "what": act(world.connections[name], target)}

@@ -86,11 +86,12 @@ def _gate_old_data(journal: Journal, connections: Connections) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
 @click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
 def cleanup(run: str, where: Where, yes: bool, confirm: str) -> None:
-    """Remove what a finished or rolled back run had set aside. After this there is no way back."""
+    """Remove what a finished or rolled back run had set aside, and the snapshots that it took. There is no way back."""
     with opened(run, where) as journal:
         assert journal.connections is not None
         _clean_up(journal, journal.connections, yes=yes, confirm=confirm)
-    render.console().print(f"run {run} is cleaned up; its old data is gone")
+        gone = "the data that it had restored" if journal.state == journals.ROLLED_BACK else "the old data"
+    render.console().print(f"run {run} is cleaned up: {gone} and its snapshots are removed")
 
 
 def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm: str) -> None:
@@ -112,7 +113,11 @@ def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm:
     if not yes:
         if not sys.stdin.isatty():
             raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")
-        confirm = click.prompt(f"Type the cluster's name ({plan.cluster}) to remove the old data for good", err=True)
+        what = "what it had restored" if journal.state == journals.ROLLED_BACK else "the old data"
+        confirm = click.prompt(
+            f"This removes {what} and the run's snapshots for good. Type the cluster's name ({plan.cluster}) to go on",
+            err=True,
+        )
     if confirm != plan.cluster:
         raise Refused("not confirmed", changed="nothing was removed", hint=f"this cluster is --confirm {plan.cluster}")
     if not (journal.folder / "plan.json").exists():

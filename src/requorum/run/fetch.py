@@ -51,11 +51,13 @@ def known(inventory: Inventory, connections: Connections) -> list[dict[str, Any]
             continue
         try:
             work = _work_on(host, connections[host.name])
-            names = connections[host.name].call(files.names_in, work) if work else []
+            if work is None:
+                continue
+            names = connections[host.name].call(files.names_in, work)
         except (RequorumError, OSError):
             continue
         for name in names:
-            if journals.is_run_name(name):
+            if journals.is_run_name(name) and connections[host.name].call(files.there, work / name / "plan.json"):
                 found.setdefault(name, {"run": name, "hosts": []})["hosts"].append(host.name)
     return [found[name] for name in sorted(found)]
 
