@@ -25,6 +25,7 @@ from lab.lab import Lab
 from lab.programs import LabError
 from requorum.rehearsal import audit as auditor
 from requorum.rehearsal.audit import Audit
+from requorum.rehearsal.gateway import NoAnswer
 from requorum.rehearsal.load import Load, Operation
 
 TICK_SECONDS = 0.1
@@ -84,7 +85,10 @@ def read(paths: Iterable[Path]) -> list[Operation]:
 def audit(lab: Lab, operations: Iterable[Operation], hosts: Iterable[str] = ()) -> Audit:
     """Look for every acknowledged write on every member by itself; with ``hosts`` on the members there alone."""
     wanted = list(hosts) or list(lab.endpoints)
-    return auditor.audit(list(operations), {one: lab.endpoints[one] for one in wanted}, context_of(lab))
+    try:
+        return auditor.audit(list(operations), {one: lab.endpoints[one] for one in wanted}, context_of(lab))
+    except NoAnswer as err:
+        raise LabError(f"a member does not answer: {err}", "bring the whole cluster up first") from err
 
 
 def document(found: Audit) -> str:

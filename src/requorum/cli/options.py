@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from requorum.errors import Unreachable, UsageError
 from requorum.hosts import net, tools
@@ -40,18 +41,24 @@ def output(func: F) -> F:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
-    """Which hosts, how they are reached, and where etcd's programs lie."""
+    """Which hosts, how they are reached, and where etcd's programs lie. ``typed``: the inventory was named by ``-i``."""
 
     inventory_path: Path | None
     hosts: str
     ask_become_pass: bool
     etcd_dir: Path | None
     wait: float
+    typed: bool = True
 
     @property
     def given(self) -> bool:
-        """Whether hosts were named on the command line."""
+        """Whether hosts were named, on the command line or by a variable."""
         return bool(self.inventory_path or self.hosts)
+
+    def inventory(self) -> Inventory:
+        """The inventory that was named; of an ``-i`` that was typed with --hosts, only those hosts."""
+        named = self.inventory_path if self.typed or not self.hosts else None
+        return find.open_inventory(named, self.hosts)
 
 
 def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -80,8 +87,14 @@ def where(func: F) -> F:
         wait: float,
         **others: Any,
     ) -> Any:
+        source = click.get_current_context().get_parameter_source("inventory_path")
         at = Where(
-            inventory_path=inventory_path, hosts=hosts, ask_become_pass=ask_become_pass, etcd_dir=etcd_dir, wait=wait
+            inventory_path=inventory_path,
+            hosts=hosts,
+            ask_become_pass=ask_become_pass,
+            etcd_dir=etcd_dir,
+            wait=wait,
+            typed=source is ParameterSource.COMMANDLINE,
         )
         return func(*args, where=at, **others)
 
@@ -169,7 +182,7 @@ class World:
 @contextlib.contextmanager
 def world(at: Where, powered_off: Sequence[str] = ()) -> Iterator[World]:
     """Open the hosts that were named; they are connected to when they are first asked something."""
-    inventory = find.open_inventory(at.inventory_path, at.hosts)
+    inventory = at.inventory()
     for note, names in _grouped(inventory.notes).items():
         print(f"note: {', '.join(names) + ': ' if names else ''}{note}", file=sys.stderr)
     plain = any(host.etcd.kind == "process" for host in inventory.hosts)
@@ -225,7 +238,7 @@ def plan_world(plan: Plan, at: Where) -> Iterator[Connections]:
     addresses = {one.name: one.address for one in plan.hosts}
     addresses.update({one.host: plan.host(one.host).address for one in plan.members})
     if at.given:
-        named = {host.name: host.address for host in find.open_inventory(at.inventory_path, at.hosts).hosts}
+        named = {host.name: host.address for host in at.inventory().hosts}
         addresses.update({name: address for name, address in named.items() if name in addresses})
     with connect(addresses, at) as connections:
         yield connections

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from requorum.cli import options, render
 from requorum.cli.options import Where
@@ -31,7 +30,7 @@ def state_of(journal: Journal) -> str:
 def runs(where: Where, output: str) -> None:
     """The runs that were begun on this machine, oldest first; with -i those that the hosts know too."""
     elsewhere: list[dict[str, Any]] = []
-    if where.hosts or click.get_current_context().get_parameter_source("inventory_path") is ParameterSource.COMMANDLINE:
+    if where.hosts or (where.inventory_path and where.typed):
         with options.world(where) as world:
             elsewhere = fetch.known(world.inventory, world.connections)
     found: list[dict[str, Any]] = []

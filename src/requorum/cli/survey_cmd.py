@@ -8,7 +8,6 @@ from typing import Any
 import anyio
 import click
 import msgspec
-from click.core import ParameterSource
 
 from requorum.cli import options, render
 from requorum.cli.options import Where, World
@@ -48,10 +47,7 @@ def survey(
     if saved:
         found = load(saved)
     elif dirs:
-        if (
-            where.given
-            and click.get_current_context().get_parameter_source("inventory_path") is ParameterSource.COMMANDLINE
-        ):
+        if where.hosts or (where.inventory_path and where.typed):
             raise UsageError("give data dirs or an inventory, not both")
         found = look_at_dirs(dirs, snapshots, wal_dirs, in_full=verify, found=None)
     else:

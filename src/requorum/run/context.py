@@ -27,7 +27,8 @@ class Context:
     """One run in progress.
 
     ``ask`` shows a text, and returns whether the operator confirmed with the cluster's name. ``fresh``: this process
-    began the run. ``programs`` replaces etcd's programs of the plan where an operator named others.
+    began the run. ``programs`` are etcd's programs on this machine: members here run with them, and hosts that lack
+    etcd's programs are brought them.
     """
 
     journal: Journal
@@ -71,8 +72,9 @@ class Context:
         return self.connections[member.host]
 
     def tools(self, member: PlanMember) -> Tools:
-        """etcd's programs on a member's host."""
-        return self.programs or member.tools
+        """etcd's programs on a member's host; those that the operator named are for members on this machine."""
+        here = member.deployment.kind == "process" and self.host(member).local
+        return self.programs if here and self.programs else member.tools
 
     def asked(self) -> list[Asked]:
         """The members that run in the end, and how each is asked: on its own host, with its own certificates."""

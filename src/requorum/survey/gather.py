@@ -194,7 +194,8 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
     try:
         deployment = kinds.of(host.etcd).find(connection, host.etcd)
         config = kinds.of(deployment).read_config(connection, deployment)
-        at_hand = found if deployment.kind == "process" and found else find_tools(connection, deployment)
+        here = deployment.kind == "process" and connection.local
+        at_hand = found if here and found else find_tools(connection, deployment)
         found_here = read_dir(
             connection,
             config.data_dir,
