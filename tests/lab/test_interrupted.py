@@ -118,14 +118,15 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(world: World) -> None:
     fails_to_start(world, autostart=False)
     before = world.picture()
     yes = world.yes
-    child = world.start("recover", *yes, "-o", "json")
-    child.wait_for_step("look again")
-    child.process.send_signal(signal.SIGINT)
-    ended = world.end(child, codes=(MIDWAY,))
-    assert f"requorum resume {world.run_name()}" in ended.err
-    world.requorum("rollback", world.run_name(), *yes)
-    assert world.picture() == before
-    assert world.left_over() == []
+    for phase in ("fence", "look again", "build source", "restore beside"):
+        child = world.start("recover", *yes, "-o", "json")
+        child.wait_for_step(phase)
+        child.process.send_signal(signal.SIGINT)
+        ended = world.end(child, codes=(MIDWAY,))
+        assert f"requorum resume {world.run_name()}" in ended.err
+        world.requorum("rollback", world.run_name(), *yes)
+        assert world.picture() == before, f"interrupted in '{phase}'"
+        assert world.left_over() == []
 
 
 def test_a_second_operator_is_kept_out(world: World) -> None:
