@@ -3,9 +3,11 @@
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import anyio
 import click
@@ -15,7 +17,7 @@ from requorum import errors
 from requorum.cli import options, plan_cmd, render
 from requorum.cli.options import Where, World
 from requorum.cli.progress import Shown
-from requorum.errors import Refused, StoppedMidway, UsageError
+from requorum.errors import Refused, UsageError
 from requorum.hosts import files
 from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
@@ -170,6 +172,23 @@ def typed(text: str, name: str) -> bool:
     return bool(typed.strip() == name)
 
 
+@contextlib.contextmanager
+def _stop_on_interrupt(asked: threading.Event) -> Iterator[None]:
+    """Let the first Ctrl-C stop a run at its next barrier, and only the second one at once."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        print("stopping once what is under way is done; Ctrl-C again stops at once", file=sys.stderr)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def carry_out(
     journal: Journal,
     connections: Connections,
@@ -182,6 +201,7 @@ def carry_out(
 ) -> int:
     """Run the plan of a journal to its end; returns the exit code."""
     plan = journal.plan
+    asked_to_stop = threading.Event()
     with Shown() as progress:
 
         def ask(text: str) -> bool:
@@ -199,15 +219,13 @@ def carry_out(
             fresh=fresh,
             moved=progress.moved,
             caught_up=progress.caught_up,
+            interrupted=asked_to_stop.is_set,
         )
         try:
-            answer = anyio.run(partial(execute.execute, context, progress))
+            with _stop_on_interrupt(asked_to_stop):
+                answer = anyio.run(partial(execute.execute, context, progress))
         except KeyboardInterrupt as err:
-            raise StoppedMidway(
-                "interrupted",
-                changed="what was begun is in the journal, nothing of it is lost",
-                hint=f"requorum resume {plan.run} goes on, requorum rollback {plan.run} puts everything back",
-            ) from err
+            raise execute.interruption(plan.run) from err
     proof = msgspec.convert(answer, Proof)
     warnings = [*plan.warnings, *proof.warnings]
     saved = journal.result("finish snapshot", "")

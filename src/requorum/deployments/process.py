@@ -7,6 +7,7 @@ moves data looks for a process on the files first.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from requorum.deployments import settings
@@ -21,9 +22,9 @@ ORIGINAL_MARK = "# the member's own file: "
 FENCE_TRIAL_SECONDS = 10.0
 
 
-def find(_: Connection, named: ProcessDeployment) -> ProcessDeployment:
+def find(host: Connection, named: ProcessDeployment) -> ProcessDeployment:
     """A process is where the inventory says."""
-    return named
+    return replace(named, fenced_by=fenced_by(host, named))
 
 
 def fenced_by(host: Connection, deployment: ProcessDeployment) -> str:

@@ -32,6 +32,7 @@ def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment:
         config=flags.get("config-file", "") or environment.get("ETCD_CONFIG_FILE", ""),
         user=unit.user,
         wanted=unit.wanted,
+        fenced_by=unit.fenced_by,
     )
 
 

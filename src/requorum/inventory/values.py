@@ -9,10 +9,12 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessDeployment:
-    """etcd as a plain process, started as ``etcd --config-file CONFIG``. ``log`` is where its output goes."""
+    """etcd as a plain process, started as ``etcd --config-file CONFIG``. ``log`` is where its output goes, ``fenced_by`` the
+    run that had fenced it when it was found."""
 
     config: str
     log: str
+    fenced_by: str = ""
     kind: Literal["process"] = "process"
 
     @property
@@ -32,7 +34,7 @@ class SystemdDeployment:
 
     ``argv`` is its ExecStart, ``env_files`` its EnvironmentFiles in the order in which they count, ``config`` the file
     named with --config-file (etcd then reads no flag and no variable), ``user`` whom it runs as. ``wanted``: it ran, or
-    was to run at boot, before anybody fenced it.
+    was to run at boot, before anybody fenced it. ``fenced_by`` is the run that had fenced it when it was found.
     """
 
     unit: str = "etcd.service"
@@ -42,6 +44,7 @@ class SystemdDeployment:
     config: str = ""
     user: str = "root"
     wanted: bool = False
+    fenced_by: str = ""
     kind: Literal["systemd"] = "systemd"
 
     @property

@@ -5,6 +5,7 @@ import shlex
 from requorum.plan.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
 
 q = shlex.quote
+_BENCH = "requorum-workbench"
 CORRUPT_CHECK = "experimental-initial-corrupt-check"
 
 
@@ -146,13 +147,18 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
     if kind == "save snapshot":
         one = plan.speaker
         ctl = f"etcdctl --endpoints={one.config.endpoint}" + (f" {flags}" if flags else "")
-        return (f"{ctl} snapshot save {q(work_of(one, plan.run) + '/proven.db')} &",)
+        return (f"{ctl} snapshot save {q(f'{work_of(one, plan.run)}/{snapshot_name(plan)}')} &",)
     return (
         f"{ctl} endpoint health",
         f"{ctl} endpoint status -w table",
         f"{ctl} endpoint hashkv  # equal on all, at revision {plan.least_revision} or later",
         f"{ctl} alarm list",
     )
+
+
+def snapshot_name(plan: Plan) -> str:
+    """The file of the snapshot that a run takes: of what it proved, or before it changed anything."""
+    return "before.db" if plan.kind == "replace member" else "proven.db"
 
 
 def _membership(plan: Plan, kind: StepKind) -> tuple[str, ...]:
@@ -178,8 +184,8 @@ def _build(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     raw = "" if source.saved_snapshot else " --skip-hash-check"
     peer = "http://127.0.0.1:PORT"
     lines = [
-        shlex.join(["etcdutl", "snapshot", "restore", source.db, "--data-dir", f"{work}/bench/data", "--name", "bench"])
-        + f" --initial-cluster bench={peer} --initial-advertise-peer-urls {peer}{raw}",
+        shlex.join(["etcdutl", "snapshot", "restore", source.db, "--data-dir", f"{work}/bench/data", "--name", _BENCH])
+        + f" --initial-cluster {_BENCH}={peer} --initial-advertise-peer-urls {peer}{raw}",
     ]
     if source.to_index > source.from_index:
         lines.append(

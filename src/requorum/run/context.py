@@ -39,6 +39,7 @@ class Context:
     fresh: bool = False
     epoch: int = 1
     saving: "list[Future[None]]" = field(default_factory=list)
+    interrupted: Callable[[], bool] = lambda: False
     caught_up: Callable[[str, int, int], None] = lambda _who, _applied, _of: None
     moved: Callable[[str, int, int], None] = lambda _who, _done, _of: None
 

@@ -105,6 +105,8 @@ async def execute(context: Context, progress: Progress) -> dict[str, Any]:
         steps = [step for step in phase.steps if _wanted(step, journal, moved)]
         if not steps:
             continue
+        if context.interrupted():
+            raise interruption(plan.run)
         progress.phase(number, len(plan.phases), phase.title)
         failures = await _phase(context, steps, progress)
         if failures:
@@ -112,6 +114,15 @@ async def execute(context: Context, progress: Progress) -> dict[str, Any]:
     journal.write(journals.FINISHED)
     proof = journal.result("prove", "")
     return proof if isinstance(proof, dict) else {}
+
+
+def interruption(run: str) -> StoppedMidway:
+    """What a Ctrl-C comes to: a stop at the next barrier."""
+    return StoppedMidway(
+        "interrupted",
+        changed="what was begun is in the journal, nothing of it is lost",
+        hint=f"requorum resume {run} goes on, requorum rollback {run} puts everything back",
+    )
 
 
 def _wanted(step: Step, journal: journals.Journal, moved: bool) -> bool:
@@ -291,16 +302,19 @@ async def _undo_all(
     """Undo some steps at the same time; all are let finish.
 
     Members that run are stopped one after another: a leader that is stopped together with its followers tries for 15
-    seconds to hand its leadership over to them.
+    seconds to hand its leadership over to them. They are started one after another, too.
     """
     failures: list[tuple[Step, Exception]] = []
-    gate = anyio.CapacityLimiter(1 if undo is configure.undo else max(len(steps), 1))
+    one_by_one = undo in (configure.undo, fence.undo)
+    apart = START_APART if undo is fence.undo and any(one.config.corrupt_check for one in context.plan.members) else 0.0
+    gate = anyio.CapacityLimiter(1 if one_by_one else max(len(steps), 1))
 
     async def one(step: Step) -> None:
         try:
             async with gate:
                 progress.step(step, "begins", "")
                 await anyio.to_thread.run_sync(undo, context, _target(context, step))
+                await anyio.sleep(apart)
         except (RequorumError, OSError) as err:
             failures.append((step, err))
             progress.step(step, "failed", str(err))

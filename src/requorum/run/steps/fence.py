@@ -25,6 +25,11 @@ def undo(context: Context, member: PlanMember) -> None:
     """
     kind, host = kinds.of(member.deployment), context.host(member)
     kind.put_back(host, member.deployment, context.plan.run)
+    if member.deployment.fenced_by:
+        kind.fence(
+            host, member.deployment, member.deployment.fenced_by
+        )  # as it was found: somebody had stopped the bleeding
+        return
     removed = any(one.kind == "remove member" and one.id in context.journal.begun for one in context.steps())
     if member.was_running and not removed and not host.call(processes.holders_of, folders_of(member)):
         kind.start(host, member.deployment, Path(context.tools(member).etcd))

@@ -11,6 +11,7 @@ from typing import Any
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, programs, tools
+from requorum.plan import runbook
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
 
@@ -53,8 +54,7 @@ def finish(context: Context, _: PlanMember | None) -> Any:
 
 
 def _path(context: Context) -> Path:
-    name = "before.db" if context.plan.kind == "replace member" else "proven.db"
-    return context.work(context.plan.speaker) / name
+    return context.work(context.plan.speaker) / runbook.snapshot_name(context.plan)
 
 
 def _save(context: Context, path: Path) -> None:

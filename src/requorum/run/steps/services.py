@@ -30,6 +30,9 @@ def stop_again(context: Context, host: PlanHost) -> None:
 def bring_back(context: Context, host: PlanHost) -> None:
     """At the end of a rollback: as it was before."""
     connection = context.connections[host.name]
-    connection.call(units.unfence, [one.unit for one in host.services])
-    was = [one.unit for one in reversed(host.services) if one.wanted]
-    connection.call(units.start, was, wait=False)
+    free = [one for one in host.services if not one.fenced_by]
+    connection.call(units.unfence, [one.unit for one in free])
+    for one in host.services:
+        if one.fenced_by:
+            connection.call(units.fence, [one.unit], one.fenced_by)
+    connection.call(units.start, [one.unit for one in reversed(free) if one.wanted], wait=False)
