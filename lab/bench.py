@@ -212,7 +212,8 @@ def _requorum(lab: Lab, work: Path) -> Timed:
     state = work / "state"
     shutil.rmtree(state, ignore_errors=True)
     command = [sys.executable, "-m", "requorum.cli.main"]
-    env = {**os.environ, "REQUORUM_STATE_DIR": str(state)}
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    env["REQUORUM_STATE_DIR"] = str(state)
     inventory = lab.inventory / "hosts.yaml"
     looked = lab.operator([*command, "survey", "-i", inventory, "-o", "json"], capture_output=True, text=True, env=env)
     name = json.loads(looked.stdout)["verdict"]["cluster"]

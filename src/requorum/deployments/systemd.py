@@ -70,7 +70,7 @@ def read_config(host: Connection, deployment: SystemdDeployment) -> MemberConfig
 
 def fenced_by(host: Connection, deployment: SystemdDeployment) -> str:
     """The run that fences this member; empty when none does."""
-    return host.call(units.show, [deployment.unit])[0].fenced_by
+    return host.call(units.fenced_by, deployment.unit)
 
 
 def fence(host: Connection, deployment: SystemdDeployment, run: str) -> None:

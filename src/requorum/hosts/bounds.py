@@ -41,6 +41,11 @@ def on(host: Any) -> Iterator[None]:
         _HOST.reset(token)
 
 
+def elsewhere() -> bool:
+    """Whether what is called here is to be done on another machine."""
+    return _HOST.get() is not None
+
+
 def part(function: F) -> F:
     """A function that others are made of: done where they are meant to be done."""
 

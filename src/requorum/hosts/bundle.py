@@ -53,11 +53,32 @@ def made() -> bytes:
             found = sorted(top.glob(pattern))
             assert found, pattern
             for path in found:
-                zipped.writestr(f"requorum/{path.relative_to(top)}", path.read_bytes())
+                name = f"requorum/{path.relative_to(top)}"
+                source = path.read_bytes()
+                zipped.writestr(name, source)
+                if compiled := _compiled(path, source):
+                    zipped.writestr(f"{name}c", compiled)
         spec = importlib.util.find_spec("crc32c._crc32c")
         if spec is not None and spec.origin:
             zipped.writestr(LIBRARY, Path(spec.origin).read_bytes())
     return out.getvalue()
+
+
+def _compiled(path: Path, source: bytes) -> bytes:
+    """A module as this Python has compiled it, where it has: one of the same version there need not do it again.
+
+    Marked as belonging to this very source (an unchecked hash-based pyc, PEP 552); other versions pass it over.
+    """
+    try:
+        raw = Path(importlib.util.cache_from_source(str(path))).read_bytes()
+        info = path.stat()
+    except (OSError, NotImplementedError):
+        return b""
+    flags, mtime, size = (int.from_bytes(raw[at : at + 4], "little") for at in (4, 8, 12))
+    fresh = raw[:4] == importlib.util.MAGIC_NUMBER and flags == 0
+    if not fresh or mtime != int(info.st_mtime) & 0xFFFFFFFF or size != info.st_size & 0xFFFFFFFF:
+        return b""
+    return raw[:4] + (1).to_bytes(4, "little") + importlib.util.source_hash(source) + raw[16:]
 
 
 BOOT = """

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from requorum.hosts import bounds
 from requorum.hosts.bounds import part, within
 
 _LIBC = ctypes.CDLL(None)
@@ -113,6 +114,17 @@ def _kill_session(child: subprocess.Popen[bytes]) -> None:
 def die_with_parent() -> None:
     """In a child: be killed when the parent is, so that nothing goes on writing behind a run that died."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def stamp_of(path: str | os.PathLike[str]) -> tuple[int, int, int] | None:
+    """What tells a program file from another version of it; None where it cannot be looked at from here."""
+    if bounds.elsewhere():
+        return None
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_ino, info.st_size, info.st_mtime_ns
 
 
 @part

@@ -228,6 +228,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     programs.run: _run,
     programs.which: _which,
     net.clock: lambda host: float(host.do("date +%s.%N")),
+    net.healthy: lambda host, url, ca, cert, key: None,
     net.answers: lambda host, url, seconds=3.0: _answers(host, url, seconds),
     files.read_file: _read_file,
     files.read_end: lambda host, path, size: host.do('tail -c "$2" -- "$1"', path, size).encode(),
@@ -282,7 +283,16 @@ MADE_OF_OTHERS: set[Callable[..., Any]] = {
     tools.version_of,
     tools.ctl_json,
     processes.stop_holders,
-    *(units.show, units.fence, units.prove_fence, units.unfence, units.release, units.forget, units.settle),
+    *(
+        units.show,
+        units.fenced_by,
+        units.fence,
+        units.prove_fence,
+        units.unfence,
+        units.release,
+        units.forget,
+        units.settle,
+    ),
     *(units.start, units.stop, units.log, units.last_words),
 }
 """Functions that only call others on a host: they run here."""

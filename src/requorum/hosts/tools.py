@@ -77,8 +77,20 @@ def find(folders: Sequence[Path | str]) -> Tools:
     return Tools(etcd=str(etcd), etcdctl=str(etcdctl), etcdutl=str(etcdutl), version=version)
 
 
+_VERSIONS: dict[Any, str] = {}
+"""What programs said of themselves, by their path and the state of their file: a Go program takes long to start."""
+
+
 def version_of(argv: Sequence[str | Path]) -> str:
-    """The version that a program prints first."""
+    """The version that a program prints first; one that has not changed since is not asked again."""
+    stamp = programs.stamp_of(argv[0])
+    key = (tuple(str(one) for one in argv), stamp)
+    if stamp is None or key not in _VERSIONS:
+        _VERSIONS[key] = _asked(argv)
+    return _VERSIONS[key]
+
+
+def _asked(argv: Sequence[str | Path]) -> str:
     try:
         said = programs.run(argv, seconds=TOOL_SECONDS).out
     except programs.ProgramError as err:

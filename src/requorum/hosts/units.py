@@ -132,6 +132,11 @@ def _fence(unit: str) -> tuple[str, str]:
     return run, next((line[len(BEFORE) :].strip() for line in lines if line.startswith(BEFORE)), "")
 
 
+def fenced_by(name: str) -> str:
+    """The run whose fence a unit has; empty when none does. Only reads the file: systemd took it when it was written."""
+    return _fence(name)[0]
+
+
 def _reload() -> None:
     try:
         _systemctl("daemon-reload", seconds=60.0)

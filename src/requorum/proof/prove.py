@@ -127,28 +127,32 @@ def wait_healthy(member: Asked, dead: Dead) -> None:
     """Wait until a member commits a proposal; not for one whose process has ended."""
     began = time.monotonic()
     deadline = began + HEALTH_SECONDS
+    config, host = member.config, member.host
     while True:
-        try:
-            if not member.host.call(
-                net.answers, member.config.endpoint
-            ):  # etcdctl would wait a second before its second try
-                raise programs.ProgramError(
-                    ["etcdctl"], "is not run yet", f"nothing listens at {member.config.endpoint}"
-                )
-            answer = member.host.call(tools.ctl_json, member.tools, member.flags, ["endpoint", "health"], 3)
-            if isinstance(answer, list) and answer and answer[0].get("health"):
+        # etcdctl takes a while to start, and is only started when it is worth while.
+        ready = host.call(net.healthy, config.endpoint, config.ca, config.cert, config.key)
+        said = f"nothing listens at {config.endpoint}, or it has no leader yet"
+        if ready or (ready is None and host.call(net.answers, config.endpoint)):
+            said = _committed(member)
+            if not said:
                 return
-            said = str(answer)
-        except programs.ProgramError as err:
-            said = programs.last_line(err.detail) or str(err)
-        if time.monotonic() > began + GRACE_SECONDS and (why := dead(member.config)):
+        if time.monotonic() > began + GRACE_SECONDS and (why := dead(config)):
             raise RequorumError(f"{member.name} does not run: {why}", hint="look at its log, then resume")
         if time.monotonic() > deadline:
             raise RequorumError(
-                f"{member.name} ({member.config.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
+                f"{member.name} ({config.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
                 hint="look at its log; the command that goes on is printed below",
             )
-        time.sleep(0.05)
+        time.sleep(0.05 if ready is not None else 0.3)
+
+
+def _committed(member: Asked) -> str:
+    """Let a member commit a proposal (``endpoint health``); returns why it did not, empty when it did."""
+    try:
+        answer = member.host.call(tools.ctl_json, member.tools, member.flags, ["endpoint", "health"], 3)
+    except programs.ProgramError as err:
+        return programs.last_line(err.detail) or str(err)
+    return "" if isinstance(answer, list) and answer and answer[0].get("health") else str(answer)
 
 
 def _settled(members: Sequence[Asked], *, quiet: bool) -> list[dict[str, Any]]:
