@@ -8,6 +8,7 @@ they are. What does not get through this way goes through the operator's machine
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import hmac
 import os
 import socket
@@ -120,28 +121,33 @@ def _exactly(peer: ssl.SSLSocket, size: int) -> bytes:
 
 
 @within(3600.0)
-def take(address: str, port: int, tls: PeerTls, token: bytes, part: Path, size: int) -> int:
-    """Fetch a file that is offered, from where an earlier try broke off; returns the bytes that are there now.
+def take(address: str, port: int, tls: PeerTls, token: bytes, part: Path, size: int) -> str:
+    """Fetch a file that is offered, from where an earlier try broke off; returns the sha256 of the whole.
 
     Raises RequorumError when it does not come through whole.
     """
     buffer = bytearray(_BLOCK)
     view = memoryview(buffer)
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    with open(fd, "wb", buffering=0) as file:
-        done = file.seek(0, os.SEEK_END)
+    digest = hashlib.sha256()
+    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with open(fd, "r+b", buffering=0) as file:
+        done = 0
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            done += len(block)
         try:
             with socket.create_connection((address, port), timeout=CONNECT_SECONDS) as plain:
                 plain.settimeout(STALL_SECONDS)
                 with tls.context(server=False).wrap_socket(plain, server_hostname=address) as peer:
                     peer.sendall(token + _OFFSET.pack(done))
                     while done < size and (count := peer.recv_into(view)):
-                        block = view[:count]
-                        while block:
-                            block = block[file.write(block) :]
+                        digest.update(view[:count])
+                        left = view[:count]
+                        while left:
+                            left = left[file.write(left) :]
                         done += count
         except (OSError, ssl.SSLError) as err:
             raise RequorumError(f"{address}:{port} does not send: {err}") from err
     if done != size:
         raise RequorumError(f"{address}:{port} sent {done} of {size} bytes")
-    return done
+    return digest.hexdigest()

@@ -443,9 +443,12 @@ def size_if_there(path: Path) -> int:
 
 
 @within(1800.0)
-def finish_part(part: Path, target: Path, sha256: str) -> bool:
-    """Give a file that arrived its name, durable, if it is the right one; a wrong one is removed. Returns which."""
-    if sha256_of(part) != sha256:
+def finish_part(part: Path, target: Path, sha256: str, found: str = "") -> bool:
+    """Give a file that arrived its name, durable, if it is the right one; a wrong one is removed. Returns which.
+
+    ``found`` is its sha256 where that was computed while it arrived.
+    """
+    if (found or sha256_of(part)) != sha256:
         remove_made(part)
         return False
     os.chmod(part, 0o600)

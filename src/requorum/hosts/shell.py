@@ -264,7 +264,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     files.sha256_of: lambda host, path: host.do('sha256sum -- "$1" | cut -d" " -f1', path, seconds=1800).strip(),
     files.size_of: lambda host, path: int(host.do(f'[ -e "$1" ] || exit {MISSING}; stat -c %s -- "$1"', path)),
     files.size_if_there: _size_if_there,
-    files.finish_part: lambda host, part, target, sha256: (
+    files.finish_part: lambda host, part, target, sha256, found="": (
         host.do(_FINISH, part, target, sha256, seconds=1800).strip() == "yes"
     ),
     files.free_bytes: lambda host, path: int(host.do(_FREE, path)),

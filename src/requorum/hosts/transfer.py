@@ -98,8 +98,8 @@ def straight(source: Peer, path: str, targets: Sequence[tuple[Peer, str]], sha25
         watch = threading.Thread(target=_watch, args=(peer.host, part, size, ended, tell), daemon=True)
         watch.start()
         try:
-            peer.host.call(direct.take, source.address, port, peer.tls, token, part, size)
-            return peer.host.call(files.finish_part, part, Path(target), sha256)
+            found = peer.host.call(direct.take, source.address, port, peer.tls, token, part, size)
+            return peer.host.call(files.finish_part, part, Path(target), sha256, found)
         except (RequorumError, OSError):
             return False
         finally:

@@ -242,9 +242,10 @@ def settle(name: str, text: str) -> None:
 @within(STOP_SECONDS)
 def start(names: Sequence[str], *, wait: bool) -> None:
     """Start units in this order. Without ``wait`` nothing is waited for: a Type=notify etcd is up with its quorum."""
-    for name in names:
+    if names:
         with contextlib.suppress(programs.ProgramError):
-            _systemctl("reset-failed", name)
+            _systemctl("reset-failed", *names)
+    for name in names:
         words = ["start", name] if wait else ["start", "--no-block", name]
         try:
             _systemctl(*words, seconds=STOP_SECONDS / 2)

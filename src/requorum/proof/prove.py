@@ -143,7 +143,7 @@ def wait_healthy(member: Asked, dead: Dead) -> None:
                 f"{member.name} ({config.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
                 hint="look at its log; the command that goes on is printed below",
             )
-        time.sleep(0.05 if ready is not None else 0.3)
+        time.sleep(0.1 if ready is not None else 0.3)
 
 
 def _committed(member: Asked) -> str:
