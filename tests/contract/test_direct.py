@@ -33,7 +33,8 @@ def _member(folder: Path, name: str, authority: tuple[Path, Path], address: str 
     new = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}"]
     subprocess.run([*new, "-keyout", key, "-out", request], check=True, capture_output=True, timeout=30)
     (folder / f"{name}.ext").write_text(f"subjectAltName=IP:{address}\n")
-    sign: list[str | Path] = ["openssl", "x509", "-req", "-in", request, "-CA", authority[0], "-CAkey", authority[1], "-CAcreateserial"]
+    sign: list[str | Path] = ["openssl", "x509", "-req", "-in", request, "-CAcreateserial"]
+    sign += ["-CA", authority[0], "-CAkey", authority[1]]
     sign += ["-days", "2", "-extfile", folder / f"{name}.ext", "-out", cert]
     subprocess.run(sign, check=True, capture_output=True, timeout=30)
     return PeerTls(ca=str(authority[0]), cert=str(cert), key=str(key))
