@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from requorum.hosts import files, net, openssh, processes, programs, tools
+from requorum.hosts import files, net, openssh, processes, programs, tools, trees
 from requorum.hosts.connection import Connection, Here
 from requorum.hosts.shell import Shell
 
@@ -101,7 +101,7 @@ def test_names(host: Connection, folder: Path) -> None:
         (folder / name).mkdir()
     assert sorted(host.call(files.names_in, folder)) == [".hidden", "a", "b", "lost+found"]
     assert host.call(files.names_in, folder / "none") == []
-    assert host.call(files.children, folder, ("lost+found", ".hidden")) == [folder / "a", folder / "b"]
+    assert host.call(trees.children, folder, ("lost+found", ".hidden")) == [folder / "a", folder / "b"]
     assert [host.call(files.there, folder / name) for name in ("a", "c")] == [True, False]
 
 
@@ -126,15 +126,15 @@ def test_move_children(host: Connection, folder: Path) -> None:
         (source / name).mkdir(parents=True)
     (source / "member" / "db").write_bytes(b"db")
     kept = ("lost+found", ".requorum")
-    assert host.call(files.move_children, source, target, kept) == 2
-    assert host.call(files.move_children, source, target, kept) == 0
+    assert host.call(trees.move_children, source, target, kept) == 2
+    assert host.call(trees.move_children, source, target, kept) == 0
     assert sorted(os.listdir(target)) == [".hidden", "member"]
     assert sorted(os.listdir(source)) == [".requorum", "lost+found"]
     assert (target / "member" / "db").read_bytes() == b"db"
-    assert host.call(files.move_children, folder / "none", target, kept) == 0
+    assert host.call(trees.move_children, folder / "none", target, kept) == 0
     (source / "member").mkdir()
     with pytest.raises(FileExistsError):
-        host.call(files.move_children, source, target, kept)
+        host.call(trees.move_children, source, target, kept)
     assert (source / "member").is_dir()
 
 
@@ -148,11 +148,11 @@ def test_copy_children(host: Connection, folder: Path) -> None:
     (source / "lost+found").mkdir()
     (folder / "copy.part").mkdir()
     (folder / "copy.part" / "rest").write_bytes(b"of an earlier try")
-    assert host.call(files.copy_children, source, target, ("lost+found", ".requorum")) == 2
+    assert host.call(trees.copy_children, source, target, ("lost+found", ".requorum")) == 2
     made = (target / "member" / "db").stat()
     assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode)) == (12, 34, 0o640)
     (target / "member" / "db").write_bytes(b"mine")
-    assert host.call(files.copy_children, source, target, ("lost+found", ".requorum")) == 0
+    assert host.call(trees.copy_children, source, target, ("lost+found", ".requorum")) == 0
     assert (target / "member" / "db").read_bytes() == b"mine"
     assert not (folder / "copy.part").exists()
 
@@ -211,7 +211,7 @@ def test_owners(host: Connection, folder: Path) -> None:
     os.chown(folder / "old", 1, 1)
     (folder / "new" / "member").mkdir(parents=True)
     (folder / "new" / "member" / "db").write_bytes(b"")
-    host.call(files.own_tree_like, folder / "new", folder / "old")
+    host.call(trees.own_tree_like, folder / "new", folder / "old")
     assert {one.stat().st_uid for one in (folder / "new").rglob("*")} == {1}
     for bits, may in ((0o700, True), (0o500, False), (0o077, False)):
         (folder / "old").chmod(bits)
@@ -230,10 +230,10 @@ def test_room(host: Connection, folder: Path) -> None:
     assert abs(found - files.free_bytes(folder)) < 1 << 30
     for name in ("a", "work"):
         (folder / name).mkdir()
-    assert host.call(files.fault_of_move, folder / "a", folder / "work") == ""
-    assert host.call(files.fault_of_move, folder / "none", folder / "work") == ""
-    assert host.call(files.fault_of_move, Path("/proc"), folder) == "file system"
-    host.call(files.sync_tree, folder)
+    assert host.call(trees.fault_of_move, folder / "a", folder / "work") == ""
+    assert host.call(trees.fault_of_move, folder / "none", folder / "work") == ""
+    assert host.call(trees.fault_of_move, Path("/proc"), folder) == "file system"
+    host.call(trees.sync_tree, folder)
 
 
 def test_programs(host: Connection, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """``requorum evidence``: everything that a post-mortem needs of a run, in one file, and nothing secret."""
 
 import io
+import re
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,8 @@ from requorum.plan.values import Plan, PlanMember, work_of
 from requorum.survey import gather
 
 LINES = 5000
+_REQUEST = re.compile(r'("(?:request|response|key|range_begin|range_end)":")(?:[^"\\]|\\.)*"')
+"""Where etcd's log speaks of a slow request it names keys of Kubernetes: that is left out."""
 README = """Evidence of a requorum run, for a post-mortem. It holds no key and no value of etcd, no certificate and no key file.
 
 plan.json          what was to be done, and why
@@ -86,18 +89,24 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
         found["journal.jsonl"] = host.call(files.read_file, beside)
     now: dict[str, Any] = {"endpoint": member.config.endpoint}
     if member.deployment.kind == "systemd":
-        found["etcd.log"] = host.call(units.log, member.deployment.unit, LINES).encode()
+        found["etcd.log"] = without_keys(host.call(units.log, member.deployment.unit, LINES)).encode()
         now["units"] = [
             {"unit": one.name, "active": one.active, "sub": one.sub, "fenced_by": one.fenced_by}
             for one in host.call(units.show, [member.deployment.unit, *gather.SERVICES])
             if one.there
         ]
     elif host.call(files.there, member.deployment.log_file):
-        found["etcd.log"] = host.call(files.read_end, member.deployment.log_file, 1 << 20)
+        raw = host.call(files.read_end, member.deployment.log_file, 1 << 20)
+        found["etcd.log"] = without_keys(raw.decode(errors="replace")).encode()
     up = gather.answers(host, member.config.endpoint)
     now["status"] = msgspec.to_builtins(gather.ask(host, member.config, member.tools)) if up else "nothing listens"
     found["now.json"] = msgspec.json.format(msgspec.json.encode(now), indent=1)
     return found
+
+
+def without_keys(log: str) -> str:
+    """etcd's log without what it says of single requests."""
+    return _REQUEST.sub(r'\1(left out)"', log)
 
 
 def _packed(run: str, parts: dict[str, bytes]) -> bytes:

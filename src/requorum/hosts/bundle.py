@@ -22,6 +22,7 @@ SENT = (
     "hosts/processes.py",
     "hosts/programs.py",
     "hosts/tools.py",
+    "hosts/trees.py",
     "hosts/net.py",
     "hosts/units.py",
     "hosts/wire.py",

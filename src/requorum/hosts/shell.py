@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, Protocol, TypeVar
 
 from requorum.errors import RequorumError
-from requorum.hosts import bounds, files, net, openssh, processes, programs, tools, units
+from requorum.hosts import bounds, files, net, openssh, processes, programs, tools, trees, units
 from requorum.hosts.channel import Lost
 from requorum.hosts.processes import Holder
 from requorum.hosts.programs import Completed
@@ -234,7 +234,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     files.read_end: lambda host, path, size: host.do('tail -c "$2" -- "$1"', path, size).encode(),
     files.there: lambda host, path: host.do('if [ -e "$1" ] || [ -L "$1" ]; then echo yes; fi', path) != "",
     files.names_in: _names_in,
-    files.children: _children,
+    trees.children: _children,
     files.newest_aside: _newest_aside,
     files.make_dir: lambda host, path, mode=0o700: host.do(
         '[ -d "$1" ] || { umask 077; mkdir -p -m "$2" -- "$1" && sync "${1%/*}"; }', path, f"{mode:o}"
@@ -255,12 +255,12 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
         'rm -rf --one-file-system -- "$1"; [ -d "${1%/*}" ] && sync "${1%/*}"; exit 0', path, seconds=600
     ),
     files.remove_if_empty: lambda host, folder: host.do('rmdir -- "$1" 2>/dev/null; exit 0', folder),
-    files.move_children: _move,
-    files.copy_children: _copy,
-    files.own_tree_like: lambda host, path, like: host.do(
+    trees.move_children: _move,
+    trees.copy_children: _copy,
+    trees.own_tree_like: lambda host, path, like: host.do(
         'chown -R --reference="$2" -- "$1" || exit 1; chcon -R --reference="$2" -- "$1" 2>/dev/null; exit 0', path, like
     ),
-    files.sync_tree: lambda host, path: host.do('exec sync -f -- "$1"', path, seconds=600),
+    trees.sync_tree: lambda host, path: host.do('exec sync -f -- "$1"', path, seconds=600),
     files.sha256_of: lambda host, path: host.do('sha256sum -- "$1" | cut -d" " -f1', path, seconds=1800).strip(),
     files.size_of: lambda host, path: int(host.do(f'[ -e "$1" ] || exit {MISSING}; stat -c %s -- "$1"', path)),
     files.size_if_there: _size_if_there,
@@ -268,7 +268,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
         host.do(_FINISH, part, target, sha256, seconds=1800).strip() == "yes"
     ),
     files.free_bytes: lambda host, path: int(host.do(_FREE, path)),
-    files.fault_of_move: lambda host, folder, work: host.do(_FAULT, folder, work).strip(),
+    trees.fault_of_move: lambda host, folder, work: host.do(_FAULT, folder, work).strip(),
     files.may_write: lambda host, folder, user: host.do(_MAY, folder, user).strip() == "yes",
     files.append_durably: _append,
     files.append_if_there: _append,

@@ -10,7 +10,7 @@ import msgspec
 from requorum.deployments import kinds
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
-from requorum.hosts import files, processes
+from requorum.hosts import processes, trees
 from requorum.hosts.connection import Connection, Connections
 from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan, PlanMember, Step, wal_work_of, work_of
@@ -125,7 +125,7 @@ def still_fenced(context: Context, member: PlanMember) -> None:
 def move_children(host: Connection, member: PlanMember, source: Path, target: Path) -> int:
     """Move everything in a folder to another on the same file system; what was moved before stays moved. A WAL dir
     inside the data dir stays: it is moved by itself."""
-    return host.call(files.move_children, source, target, KEPT, stays_of(member))
+    return host.call(trees.move_children, source, target, KEPT, stays_of(member))
 
 
 def stays_of(member: PlanMember) -> str:

@@ -17,7 +17,7 @@ from requorum.etcdfiles.mvcc import DbFacts
 from requorum.etcdfiles.protowire import WireError
 from requorum.etcdfiles.verify import Verified
 from requorum.etcdfiles.wal import Log
-from requorum.hosts import files, processes
+from requorum.hosts import files, processes, trees
 from requorum.hosts.bounds import within
 from requorum.survey import logs
 from requorum.survey.evidence import (
@@ -139,7 +139,7 @@ def read_process(folders: Sequence[str]) -> ProcessEvidence:
 def read_place(layout: datadir.Layout) -> Place | Unknown:
     """Where the files lie, and where a run may put its own."""
     data_dir, wal_dir = Path(os.path.realpath(layout.data_dir)), Path(os.path.realpath(layout.wal_dir))
-    inner = [one for one in files.mounts() if data_dir in one.parents]
+    inner = [one for one in trees.mounts() if data_dir in one.parents]
     apart = wal_dir != data_dir / "member" / "wal" or wal_dir in inner
     inside = data_dir in wal_dir.parents and apart
     strange = [one for one in inner if one != wal_dir]
@@ -154,7 +154,7 @@ def read_place(layout: datadir.Layout) -> Place | Unknown:
             wal_work=str(_work_beside(wal_dir) if apart and not on_the_same else _work_beside(data_dir)),
             wal_apart=apart,
             wal_inside=inside,
-            used=files.tree_size(data_dir) + (files.tree_size(wal_dir) if apart and not inside else 0),
+            used=trees.tree_size(data_dir) + (trees.tree_size(wal_dir) if apart and not inside else 0),
             free=files.free_bytes(data_dir),
             wal_free=files.free_bytes(wal_dir),
         )

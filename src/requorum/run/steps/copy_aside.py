@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import files
+from requorum.hosts import trees
 from requorum.plan.values import PlanMember
 from requorum.run.context import KEPT, Context, stays_of, still_fenced
 
@@ -18,7 +18,7 @@ def do(context: Context, member: PlanMember) -> Any:
             f"{member.name}: no room for a copy of the data dir: {place.used} bytes needed, {place.free} free",
             hint=f"make room on the file system of {place.data_dir}, then resume",
         )
-    copied = host.call(files.copy_children, Path(place.data_dir), context.work(member) / "copy", KEPT, stays_of(member))
+    copied = host.call(trees.copy_children, Path(place.data_dir), context.work(member) / "copy", KEPT, stays_of(member))
     if place.wal_apart:
-        copied += host.call(files.copy_children, Path(place.wal_dir), context.wal_work(member) / "copy-wal", KEPT)
+        copied += host.call(trees.copy_children, Path(place.wal_dir), context.wal_work(member) / "copy-wal", KEPT)
     return {"files": copied}

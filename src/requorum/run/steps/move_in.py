@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import files
+from requorum.hosts import files, trees
 from requorum.plan.values import PlanMember
 from requorum.run.context import KEPT, Context, move_children, still_fenced
 
@@ -26,6 +26,6 @@ def do(context: Context, member: PlanMember) -> Any:
 def undo(context: Context, member: PlanMember) -> None:
     """Set what was moved in (and what etcd wrote since) aside too."""
     host = context.host(member)
-    if member.place.wal_apart and host.call(files.children, Path(member.place.wal_dir), KEPT):
+    if member.place.wal_apart and host.call(trees.children, Path(member.place.wal_dir), KEPT):
         move_children(host, member, Path(member.place.wal_dir), context.wal_work(member) / "rolled-back-wal")
     move_children(host, member, Path(member.place.data_dir), context.work(member) / "rolled-back")

@@ -5,7 +5,7 @@ from typing import Any
 
 from requorum.errors import RequorumError
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import files
+from requorum.hosts import files, trees
 from requorum.hosts.connection import Connection
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context, still_fenced
@@ -48,7 +48,7 @@ def _can_begin_empty(host: Connection, member: PlanMember) -> None:
 
 
 def _movable(host: Connection, member: PlanMember, folder: Path, work: Path) -> None:
-    fault = host.call(files.fault_of_move, folder, work)
+    fault = host.call(trees.fault_of_move, folder, work)
     if fault == "file system":
         raise RequorumError(
             f"{member.name}: {work} is on another file system than {folder}: nothing can be set aside by rename",

@@ -5,7 +5,7 @@ from typing import Any
 
 from requorum.errors import RequorumError
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import files, programs
+from requorum.hosts import files, programs, trees
 from requorum.plan import runbook
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
@@ -59,5 +59,5 @@ def own(context: Context, member: PlanMember, new: Path, new_wal: Path) -> None:
         pairs.append((new_wal, Path(member.place.wal_dir)))
     for made, old in pairs:
         if host.call(files.there, old):
-            host.call(files.own_tree_like, made, old)
-        host.call(files.sync_tree, made)
+            host.call(trees.own_tree_like, made, old)
+        host.call(trees.sync_tree, made)
