@@ -85,3 +85,19 @@ def test_a_disk_without_room_stops_the_run_before_anything_is_moved(up: Callable
         assert world.left_over() == []
         report = world.requorum("recover", *yes, "-o", "json").answer
     world.whole(report)
+
+
+def test_a_host_without_a_python(up: Callable[..., World]) -> None:
+    """Plain shell and etcdutl do there what requorum's own code does elsewhere, to the byte."""
+    there_and_back(up(no_python=("node2",)))
+
+
+def test_a_host_without_etcdutl(world: World) -> None:
+    """etcd's programs are brought along from another host, into this run's folder; nothing is installed."""
+    fails_to_start(world)
+    world.lab.ssh("node2", "rm /usr/local/bin/etcdutl")
+    report = world.recover()
+    world.whole(report)
+    root = world.lab.host("node2").root
+    assert (root / f"var/lib/etcd.requorum/{report['run']}/tools/etcdutl").exists()
+    assert not (root / "usr/local/bin/etcdutl").exists()
