@@ -447,6 +447,7 @@ def arbitrary(kind: Any) -> st.SearchStrategy[Any]:
         int: st.integers(0, 40),
         bool: st.booleans(),
         float: st.integers(-9, 9).map(float),
+        type(None): st.none(),
         str: st.sampled_from(["", "m1", "m2", "3.5.30", "clean", "broken", "http://10.0.0.1:2380", "a/b", "é"]),
     }
     return simple[kind]

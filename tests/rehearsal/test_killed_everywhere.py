@@ -128,11 +128,19 @@ class Stage:
         self.requorum(*words, point=point, code=-signal.SIGKILL)
 
     def points(self) -> list[Point]:
-        """Every moment of the run that ended last."""
-        calls = [line.split(" ")[0] for line in (self.base / "calls").read_text().splitlines()]
+        """Every moment of the run that ended last.
+
+        A journal's line is written to two files, here and beside the member's data: one moment of the two is enough, the
+        one at which the second file lacks the line.
+        """
+        lines = [line.split(" ", 1) for line in (self.base / "calls").read_text().splitlines()]
+        calls = [call for call, _ in lines]
+        journals = [path.endswith("journal.jsonl") and path.count("data.requorum") for _, path in lines]
         found = []
         for number, call in enumerate(calls, 1):
-            found.append(Point(number, "before", call))
+            second = number > 1 and journals[number - 1] == 1 and lines[number - 2][1].endswith("/journal.jsonl")
+            if not second:
+                found.append(Point(number, "before", call))
             followed = number < len(calls) and calls[number] == "fsync"
             if call != "fsync" and (call == "link" or not followed):
                 found.append(Point(number, "after", call))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
@@ -72,6 +72,7 @@ class Proof:
     warnings: tuple[str, ...]
 
 
+T = TypeVar("T")
 Dead = Callable[[MemberConfig], str]
 """Says why a member cannot become healthy any more; empty while it may."""
 
@@ -123,6 +124,32 @@ def _ask(member: Asked, words: Sequence[str]) -> Any:
         raise RequorumError(f"{member.name} does not answer: {err}") from err
 
 
+def _of_all(members: Sequence[Asked], ask: Callable[[Asked], T]) -> list[T]:
+    """Ask all members at the same time."""
+    with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
+        return list(pool.map(ask, members))
+
+
+def _status(member: Asked) -> dict[str, Any]:
+    answer = _ask(member, ["endpoint", "status"])
+    try:
+        status: dict[str, Any] = answer[0]["Status"]
+        int(status["header"]["revision"])
+    except (KeyError, IndexError, TypeError) as err:
+        raise RequorumError(f"{member.name}: its status cannot be read: {answer!r}") from err
+    return status
+
+
+def _hash(member: Asked, revision: int) -> tuple[int, int]:
+    """Hash and compact revision at a revision."""
+    answer = _ask(member, ["endpoint", "hashkv", f"--rev={revision}"])
+    try:
+        body = answer[0]["HashKV"]
+        return int(body["hash"]), int(body.get("compact_revision", 0))
+    except (KeyError, IndexError, TypeError, ValueError) as err:
+        raise RequorumError(f"{member.name}: its hash cannot be read: {answer!r}") from err
+
+
 def wait_healthy(member: Asked, dead: Dead) -> None:
     """Wait until a member commits a proposal; not for one whose process has ended."""
     began = time.monotonic()
@@ -159,14 +186,7 @@ def _settled(members: Sequence[Asked], *, quiet: bool) -> list[dict[str, Any]]:
     """The status of every member once all have applied as much as the first one had."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        statuses: list[dict[str, Any]] = []
-        for member in members:
-            answer = _ask(member, ["endpoint", "status"])
-            try:
-                statuses.append(answer[0]["Status"])
-                int(statuses[-1]["header"]["revision"])
-            except (KeyError, IndexError, TypeError) as err:
-                raise RequorumError(f"{member.name}: its status cannot be read: {answer!r}") from err
+        statuses = _of_all(members, _status)
         revisions = {int(one["header"]["revision"]) for one in statuses}
         led = {int(one.get("leader", 0)) for one in statuses}
         if (len(revisions) == 1 or not quiet) and len(led) == 1 and 0 not in led:
@@ -206,11 +226,8 @@ def _equal_hash(members: Sequence[Asked], revision: int) -> str:
     """The hash at one revision, the same on every member; waits only for compactions to become the same."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        hashes: dict[str, tuple[int, int]] = {}
-        for member in members:
-            answer = _ask(member, ["endpoint", "hashkv", f"--rev={revision}"])
-            body = answer[0]["HashKV"]
-            hashes[member.name] = (int(body["hash"]), int(body.get("compact_revision", 0)))
+        found = _of_all(members, lambda member: _hash(member, revision))
+        hashes = {member.name: one for member, one in zip(members, found, strict=True)}
         if len({compacted for _, compacted in hashes.values()}) == 1:
             break
         if time.monotonic() > deadline:
