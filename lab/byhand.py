@@ -1,8 +1,8 @@
 """The written procedure as a plain script: its commands only, no sleeps, no compression; and its floor.
 
 Serial, it does host after host, as the procedure is written; parallel, the same work on all hosts at once, without any
-check, the source known: about the least that it can take. The starts are 0.7 s apart in both: closer together, the
-initial corruption check would hold the members for 15 s (measured), and that is not what is to be compared.
+check, the source known: about the least that it can take. The starts are 0.7 s apart or more in both: closer
+together, the initial corruption check would hold the members for 15 s (measured), which is not what is to be compared.
 """
 
 import shlex
@@ -17,7 +17,12 @@ DATA, ASIDE = "/var/lib/etcd", "/var/lib/etcd.bak"
 PHASES = ("stop", "survey", "set aside", "ship", "restore", "start", "services")
 
 
-def script(lab: Lab, *, parallel: bool, scratch: str) -> str:
+def apart(megabytes: int) -> float:
+    """Seconds between two starts: long enough that a member has hashed a db of that size before the next one asks it."""
+    return max(0.7, megabytes / 400)
+
+
+def script(lab: Lab, megabytes: int, *, parallel: bool, scratch: str) -> str:
     """A shell script for the operator's side; it prints ``phase NAME SECONDS-SINCE-1970`` as each begins."""
     names = [one.name for one in lab.hosts]
     config = shlex.quote(str(lab.ssh_config))
@@ -28,10 +33,10 @@ def script(lab: Lab, *, parallel: bool, scratch: str) -> str:
     first, *others = names
     lines = ["set -eu", 'phase() { echo "phase $1 $(date +%s.%N)"; }']
 
-    def everywhere(phase: str, commands: Sequence[str], apart: float = 0) -> None:
+    def everywhere(phase: str, commands: Sequence[str], wait_between: float = 0) -> None:
         lines.append(f"phase {shlex.quote(phase)}")
         for at, (name, command) in enumerate(zip(names, commands, strict=True)):
-            wait = f"sleep {apart * at if parallel else apart}; " if apart and at else ""
+            wait = f"sleep {wait_between * at if parallel else wait_between}; " if wait_between and at else ""
             line = f"{ssh} {name} {shlex.quote(command)}"
             lines.append(f"( {wait}{line} ) &" if parallel else wait + line)
         lines.append("wait")
@@ -61,7 +66,7 @@ def script(lab: Lab, *, parallel: bool, scratch: str) -> str:
             for one in lab.hosts
         ],
     )
-    everywhere("start", ["systemctl start --no-block etcd"] * len(names), apart=0.7)
+    everywhere("start", ["systemctl start --no-block etcd"] * len(names), apart(megabytes))
     lines.append(
         f"until {ssh} {first} {shlex.quote(f'etcdctl --endpoints={endpoints} {tls} endpoint health')}; do :; done"
     )
