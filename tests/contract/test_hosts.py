@@ -12,7 +12,7 @@ import pytest
 
 from requorum.hosts import files, net, openssh, processes, programs, tools, trees
 from requorum.hosts.connection import Connection, Here
-from requorum.hosts.shell import Shell
+from requorum.hosts.shell import Opener, Shell
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -304,3 +304,26 @@ def test_ports(host: Connection) -> None:
         assert host.call(net.answers, f"https://127.0.0.1:{server.getsockname()[1]}") is True
         port = server.getsockname()[1]
     assert host.call(net.answers, f"https://127.0.0.1:{port}") is False
+
+
+def test_work_that_a_dropped_connection_left_behind(folder: Path) -> None:
+    """Without an agent, too: whoever comes next waits for it, and not for its own."""
+
+    def opener(tag: str) -> Opener:
+        def start(script: str, words: Sequence[str]) -> openssh.Session:
+            return openssh.Session(["sh", "-c"], openssh.as_root(script, words, password=False, tag=tag), "")
+
+        return start
+
+    mark = folder / "mark"
+    left = opener("first")('sleep 1; touch "$1"', [str(mark)])
+    left.stdin.close()
+    second = Shell("here", opener("second"), lambda: None)
+    second.wait_for_others("second")
+    assert mark.exists(), "it did not wait"
+    assert left.end() == 0
+    mine = opener("second")("exec sleep 5", [])
+    second.wait_for_others("second")
+    assert mine.process.poll() is None, "it waited for its own"
+    mine.process.kill()
+    mine.end()

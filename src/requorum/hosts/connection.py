@@ -6,6 +6,8 @@ This machine is one too. A function of ours runs on a host as it runs here: the 
 import contextlib
 import json
 import os
+import secrets
+import shlex
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,6 +111,7 @@ class OverSsh:
         self._shell: Shell | None = None
         self._master: openssh.Session | None = None
         self._held: list[str] = []
+        self._tag = ""
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Send it, and wait as long as the function may take."""
@@ -146,8 +149,10 @@ class OverSsh:
             return
         with contextlib.suppress(FileNotFoundError):
             self.control.unlink()
+        self._tag = secrets.token_hex(8)
         argv = openssh.client_args(self.address, self.control, master=True)
-        command = openssh.as_root("echo ready; exec cat > /dev/null", [], password=bool(self.password))
+        script = "echo ready; exec cat > /dev/null"
+        command = openssh.as_root(script, [], password=bool(self.password), tag=self._tag)
         master = openssh.Session(argv, command, self.password)
         timer = openssh.killer(master, HELLO_SECONDS)
         ready = master.stdout.readline()
@@ -156,22 +161,23 @@ class OverSsh:
             master.end()
             raise openssh.why(self.name, master.said())
         self._master = master
+        if self._held and self._shell is not None:
+            self._shell.wait_for_others(self._tag)
 
     def _open(self) -> openssh.Session:
         """Start the agent; returns once it has said hello."""
-        pythons = " ".join((self.address.python, *_PYTHONS)) if self.address.python else " ".join(_PYTHONS)
+        pythons = " ".join(shlex.quote(one) for one in (self.address.python, *_PYTHONS) if one)
         argv = openssh.client_args(self.address, self.control, master=True)
         with contextlib.suppress(FileNotFoundError):
             self.control.unlink()  # of a master that died
         command = openssh.as_root(_START.format(pythons), [bundle.BOOT], password=bool(self.password))
         session = openssh.Session(argv, command, self.password)
         raw = bundle.made()
-        with contextlib.suppress(OSError):
-            session.stdin.write(f"{len(raw)}\n".encode() + raw)
-            session.stdin.flush()
-        timer = threading.Timer(HELLO_SECONDS, session.process.kill)
-        timer.start()
+        timer = openssh.killer(session, HELLO_SECONDS)
         try:
+            with contextlib.suppress(OSError):
+                session.stdin.write(f"{len(raw)}\n".encode() + raw)
+                session.stdin.flush()
             line = session.stdout.readline()
         finally:
             timer.cancel()
@@ -191,9 +197,11 @@ class OverSsh:
 
     def hold(self, path: str) -> None:
         """Be the only one that acts there, on every connection from now on."""
-        if isinstance(self._connected(), Shell):
-            return
-        self.call(agent.hold, path)
+        there = self._connected()
+        if isinstance(there, Shell):
+            there.wait_for_others(self._tag)
+        else:
+            self.call(agent.hold, path)
         if path not in self._held:
             self._held.append(path)
 
@@ -216,7 +224,7 @@ class OverSsh:
 
     def _session(self, script: str, words: Sequence[str]) -> openssh.Session:
         argv = openssh.client_args(self.address, self.control, master=False)
-        command = openssh.as_root(script, words, password=bool(self.password))
+        command = openssh.as_root(script, words, password=bool(self.password), tag=self._tag)
         return openssh.Session(argv, command, self.password)
 
     def close(self) -> None:

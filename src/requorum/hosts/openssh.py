@@ -18,6 +18,7 @@ from requorum.hosts.address import Address
 CONNECT_SECONDS = 10
 MARK = "#requorum"
 """What stands before the real input: a password that nobody asked for is read past."""
+TAG = "REQUORUM_SESSION"
 _AS_ROOT = 'if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo {} -- "$@"; fi'
 _SKIP = f'while IFS= read -r line; do [ "$line" = "{MARK}" ] && break; done\n'
 
@@ -60,10 +61,14 @@ def client_args(address: Address, control: Path, *, master: bool) -> list[str]:
     return [*argv, *address.ssh_args, address.host]
 
 
-def as_root(script: str, words: Sequence[str], *, password: bool) -> str:
-    """The command line for the remote shell: a script that runs as root, its input starting behind the mark."""
+def as_root(script: str, words: Sequence[str], *, password: bool, tag: str = "") -> str:
+    """The command line for the remote shell: a script that runs as root, its input starting behind the mark.
+
+    ``tag`` is in the environment of all that it starts, so that what a dropped connection left at work can be found.
+    """
     sudo = "-k -S -p ''" if password else "-n"
-    return shlex.join(["sh", "-c", _AS_ROOT.format(sudo), "sh", "sh", "-c", _SKIP + script, "sh", *words])
+    inner = ["env", f"{TAG}={tag}", "sh", "-c", _SKIP + script, "sh", *words]
+    return shlex.join(["sh", "-c", _AS_ROOT.format(sudo), "sh", *inner])
 
 
 class Session:

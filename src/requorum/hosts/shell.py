@@ -22,6 +22,7 @@ from requorum.hosts.programs import Completed
 P = ParamSpec("P")
 T = TypeVar("T")
 
+OTHERS_SECONDS = 900
 MISSING, EXISTS = 44, 45
 _NOTE = {MISSING: errno.ENOENT, EXISTS: errno.EEXIST}
 
@@ -83,7 +84,17 @@ class Shell:
         return out.decode(errors="replace")
 
     def hold(self, path: str) -> None:
-        """A script ends with its connection: there is nothing to wait for."""
+        """The connection that carries this waits for what others left behind."""
+
+    def wait_for_others(self, tag: str) -> None:
+        """Wait until nothing is at work there any more that was started over another connection than ``tag``'s."""
+        try:
+            self.do(_OTHERS, tag, seconds=OTHERS_SECONDS + 30)
+        except OSError as err:
+            raise RequorumError(
+                f"{self.name}: work of an earlier connection does not end there",
+                hint="look what hangs: a disk, a program",
+            ) from err
 
     @contextlib.contextmanager
     def read_from(self, path: str, offset: int) -> Iterator[IO[bytes]]:
@@ -104,10 +115,19 @@ class Shell:
         self._end()
 
 
+_OTHERS = (
+    f"end=$(($(date +%s) + {OTHERS_SECONDS})); while :; do found=; for p in /proc/[0-9]*; do "
+    f"t=$(tr '\\000' '\\n' < \"$p/environ\" 2>/dev/null | sed -n 's/^{openssh.TAG}=//p'); "
+    '[ -n "$t" ] && [ "$t" != "$1" ] && { found=1; break; }; done; [ "$found" ] || exit 0; '
+    '[ "$(date +%s)" -lt "$end" ] || exit 1; sleep 0.2; done'
+)
+
+
 def _run(host: Shell, argv: Sequence[Any], *, seconds: float, env: Any = None, cwd: str | None = None) -> Completed:
     words = [os.fspath(one) for one in argv]
     given = [f"PATH={programs.PATH}", *(f"{key}={value}" for key, value in (env or {}).items())]
-    script = 'cd "$1" || exit 126; limit=$2; shift 2; exec env -i timeout -k 5 "$limit" env "$@" </dev/null'
+    tagged = f'env -i "{openssh.TAG}=${openssh.TAG}" timeout -k 5 "$limit" env "$@"'
+    script = f'cd "$1" || exit 126; limit=$2; shift 2; exec {tagged} </dev/null'
     status, out, said = host.sh(script, cwd or "/", f"{seconds:.1f}", *given, *words, seconds=seconds + 30)
     if status == 124:
         raise programs.TimedOut(words, f"did not end within {seconds:.0f} s", said)
