@@ -216,6 +216,8 @@ def _requorum(lab: Lab, work: Path, _: int) -> Timed:
     command = [sys.executable, "-m", "requorum.cli.main"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["REQUORUM_STATE_DIR"] = str(state)
+    own = str(Path(sys.executable).parent)  # holds the ansible-inventory of the tests, which takes a second by itself
+    env["PATH"] = os.pathsep.join(one for one in env.get("PATH", os.defpath).split(os.pathsep) if one != own)
     inventory = lab.inventory / "hosts.yaml"
     looked = lab.operator([*command, "survey", "-i", inventory, "-o", "json"], capture_output=True, text=True, env=env)
     name = json.loads(looked.stdout)["verdict"]["cluster"]
