@@ -204,12 +204,7 @@ def _again(act: Callable[[], T]) -> T:
 
 
 def _write(context: Context, event: str, step: Step, **more: Any) -> None:
-    _again(partial(context.journal.write, event, step.id, _journaled(step), **more))
-
-
-def _journaled(step: Step) -> str:
-    """The member whose own journal gets the line: not before its work folder is there."""
-    return "" if step.kind == "lock" else step.member
+    _again(partial(context.journal.write, event, step.id, step.member, here_only=step.kind == "lock", **more))
 
 
 def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exception]]) -> RequorumError:

@@ -52,13 +52,16 @@ class Journal:
         """The file."""
         return self.folder / "journal.jsonl"
 
-    def write(self, event: str, step: str = "", member: str = "", **more: Any) -> None:
-        """Append one line, durable, here and on the member that it is about; on all where it is about the cluster."""
+    def write(self, event: str, step: str = "", member: str = "", *, here_only: bool = False, **more: Any) -> None:
+        """Append one line, durable, here and on the member that it is about; on all where it is about the cluster.
+
+        ``here_only``: nothing is written on any member, because they are not locked yet.
+        """
         at = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "event": event, "step": step, "member": member, **more}
         raw = json.dumps(line, separators=(",", ":")).encode() + b"\n"
         files.append_durably(self.path, raw)
-        for one in self.plan.members:
+        for one in self.plan.members if not here_only else ():
             host = _host(one, self.plan, self.connections)
             if host is None or member not in ("", one.name):
                 continue
