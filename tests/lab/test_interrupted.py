@@ -33,18 +33,28 @@ MOMENTS = (0.0, 0.03, 0.1)
 def test_killed_in_every_phase_and_resumed_elsewhere(world: World) -> None:
     """requorum dies without a word in each phase of a rebuild; every time somebody else, who has the inventory alone,
     goes on. In the end nothing is lost, and nothing is left locked or fenced.
+
+    A quick phase can be over before the kill meant for the one before it lands: then that kill counts for both, and at
+    most three may go that way.
     """
     fails_to_start(world)
     before = world.fingerprints()
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")
     run = ""
+    begun: set[str] = set()
+    kills = 0
     for number, phase in enumerate(PHASES):
+        if phase in begun:
+            continue
         child.wait_for_step(phase)
         time.sleep(MOMENTS[number % len(MOMENTS)])
         child.kill()
+        kills += 1
+        begun |= child.begun()
         run = run or world.run_name()
         child = world.resume_elsewhere(run, yes)
+    assert kills >= len(PHASES) - 3
     report = world.end(child).answer
     assert report["verdict"] == "rebuild"
     world.whole(report)

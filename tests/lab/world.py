@@ -82,6 +82,13 @@ class Child:
             assert time.monotonic() < deadline, f"no '{kind}' within {seconds:.0f} s\n{self.err.read_text()[-3000:]}"
             time.sleep(0.001)
 
+    def begun(self) -> set[str]:
+        """The kinds of the steps that this process has begun."""
+        fresh = self.journal()[self.known :]
+        return {
+            line["step"].split("/")[0].partition("-")[2].replace("-", " ") for line in fresh if line["event"] == "begin"
+        }
+
     def kill(self) -> None:
         """SIGKILL, and nothing else: what it started is left alone."""
         with suppress(ProcessLookupError):
