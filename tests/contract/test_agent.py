@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,8 +14,9 @@ import pytest
 import requorum
 from requorum.errors import RequorumError
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import bundle, files, net, processes, programs, tools, wire
+from requorum.hosts import bounds, bundle, files, net, openssh, processes, programs, tools, wire
 from requorum.hosts.bounds import seconds_of
+from requorum.hosts.channel import Channel, Lost
 from requorum.survey import disks
 
 pytestmark = pytest.mark.timeout(120)
@@ -170,6 +172,49 @@ def test_whoever_comes_next_waits_for_that_work(tmp_path: Path) -> None:
     assert mark.exists(), "the second one did not wait"
     first.end()
     second.end()
+
+
+def _channel() -> Channel:
+    """A channel to an agent here. Killing its session leaves the agent at work, as it does where ssh is in between."""
+    words = [sys.executable, "-I", "-S", "-u", "-c", bundle.BOOT]
+    session = openssh.Session(["sh", "-c"], "cat | " + openssh.as_root('exec "$@"', words, password=False), "")
+    raw = bundle.made()
+    session.stdin.write(f"{len(raw)}\n".encode() + raw)
+    session.stdin.flush()
+    assert b"hello" in session.stdout.readline()
+    return Channel("here", session)
+
+
+def test_a_call_that_takes_too_long_is_never_repeated_beside_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends its connection; over the next one its work is waited for."""
+    from requorum.hosts import agent as code
+
+    lock = str(tmp_path / "busy")
+    first, second = _channel(), _channel()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert first.call(code.hold, (lock,), {}) is False
+        monkeypatch.setattr(bounds, "USUAL_SECONDS", 0.3)
+        with pytest.raises(Lost, match="did not end within"):
+            first.call(net.healthy, (url, "", "", ""), {})
+        assert not first.alive
+        with pytest.raises(Lost):
+            first.call(net.clock, (), {})
+        first.session.stdin.close()
+        assert second.call(code.hold, (lock,), {}) is True, "the work of the first one was not waited for"
+    second.session.end()
+    first.session.end()
+
+
+def test_whoever_is_no_agent_ends_the_channel() -> None:
+    """Answers that are none end it: nobody waits for their own until the time is up."""
+    session = openssh.Session(["sh", "-c"], "read mark; read request; echo 7; exec sleep 60", "")
+    channel = Channel("here", session)
+    with pytest.raises(Lost):
+        channel.call(net.clock, (), {})
+    session.end()
 
 
 def test_python_3_8_would_do() -> None:

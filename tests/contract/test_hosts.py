@@ -12,7 +12,8 @@ import pytest
 
 from requorum.hosts import files, net, openssh, processes, programs, tools, trees
 from requorum.hosts.connection import Connection, Here
-from requorum.hosts.shell import Opener, Shell
+from requorum.hosts.openssh import Opener
+from requorum.hosts.shell import Shell
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -25,7 +26,7 @@ def _open(script: str, words: Sequence[str]) -> openssh.Session:
 @pytest.fixture(params=["python", "shell"])
 def host(request: pytest.FixtureRequest) -> Connection:
     """This machine, called in both ways."""
-    return Here() if request.param == "python" else Shell("here", _open, lambda: None)
+    return Here() if request.param == "python" else Shell("here", _open)
 
 
 @pytest.fixture
@@ -318,7 +319,7 @@ def test_work_that_a_dropped_connection_left_behind(folder: Path) -> None:
     mark = folder / "mark"
     left = opener("first")('sleep 1; touch "$1"', [str(mark)])
     left.stdin.close()
-    second = Shell("here", opener("second"), lambda: None)
+    second = Shell("here", opener("second"))
     second.wait_for_others("second")
     assert mark.exists(), "it did not wait"
     assert left.end() == 0

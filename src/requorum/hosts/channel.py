@@ -9,9 +9,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
 from requorum.errors import RequorumError, Unreachable
-from requorum.hosts import wire
+from requorum.hosts import openssh, wire
 from requorum.hosts.bounds import seconds_of
 from requorum.hosts.openssh import Session
+
+SEND_SECONDS = 60.0
 
 
 class Lost(Unreachable):
@@ -31,13 +33,20 @@ class Channel:
         threading.Thread(target=self._read, daemon=True).start()
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Send it, and wait as long as the function may take. Raises what it raised there, or Lost."""
+        """Send it, and wait as long as the function may take. Raises what it raised there, or Lost.
+
+        A call that takes too long ends the connection: whoever calls again connects anew, and waits for the work that was
+        left behind (:func:`requorum.hosts.agent.hold`) instead of doing it a second time beside it.
+        """
         seconds = seconds_of(function)
         number, waiting = self._send(function, args, kwargs)
         try:
             answer = waiting.result(timeout=seconds)
         except FutureTimeout:
             self._pending.pop(number, None)
+            self.session.process.kill()
+            with self._gate:
+                self.alive = False
             raise Lost(f"{self.name}: {function.__name__} did not end within {seconds:.0f} s") from None
         try:
             if "error" in answer:
@@ -58,18 +67,24 @@ class Channel:
             self._number += 1
             self._pending[self._number] = waiting
             raw = json.dumps({"id": self._number, **request}).encode() + b"\n"
+            timer = openssh.killer(self.session, SEND_SECONDS)  # a host that takes no bytes any more
             try:
                 self.session.stdin.write(raw)
                 self.session.stdin.flush()
             except OSError:
                 raise Lost(f"{self.name}: the connection dropped") from None
+            finally:
+                timer.cancel()
             return self._number, waiting
 
     def _read(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             for line in self.session.stdout:
-                answer = json.loads(line)
-                waiting = self._pending.pop(answer.get("id"), None)
+                answer: Any = json.loads(line)
+                if not isinstance(answer, dict):
+                    break  # it is not our agent that speaks
+                number: Any = answer.get("id")
+                waiting = self._pending.pop(number, None)
                 if waiting is not None:
                     waiting.set_result(answer)
         with contextlib.suppress(OSError):

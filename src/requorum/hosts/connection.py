@@ -134,17 +134,25 @@ class OverSsh:
                 return self._shell
             if self._channel is None or not self._channel.alive:
                 try:
-                    self._channel = Channel(self.name, self._open())
+                    made = Channel(self.name, self._open())
                 except NoPython:
-                    self._shell = Shell(self.name, self._session, lambda: None)
+                    self._shell = Shell(self.name, self._session)
                     self._keep_master()
                     return self._shell
-                for path in self._held:
-                    self._channel.call(agent.hold, (path,), {})
+                try:
+                    for path in self._held:
+                        made.call(agent.hold, (path,), {})
+                except BaseException:
+                    made.session.process.kill()  # nothing may be done over it: the next one waits again
+                    raise
+                self._channel = made
             return self._channel
 
     def _keep_master(self) -> None:
-        """A session that does nothing but carry the others, where no agent does."""
+        """A session that does nothing but carry the others, where no agent does; a new one waits for what others left."""
+        if self._master is not None and self._shell is not None and self._shell.overran:
+            self._master.end()
+            self._shell.overran = False
         if self._master is not None and self._master.process.poll() is None:
             return
         with contextlib.suppress(FileNotFoundError):
@@ -160,9 +168,13 @@ class OverSsh:
         if ready.strip() != b"ready":
             master.end()
             raise openssh.why(self.name, master.said())
+        try:
+            if self._held and self._shell is not None:
+                self._shell.wait_for_others(self._tag)
+        except BaseException:
+            master.end()  # nothing may be done over it: the next one waits again
+            raise
         self._master = master
-        if self._held and self._shell is not None:
-            self._shell.wait_for_others(self._tag)
 
     def _open(self) -> openssh.Session:
         """Start the agent; returns once it has said hello."""
@@ -205,22 +217,15 @@ class OverSsh:
         if path not in self._held:
             self._held.append(path)
 
-    @contextlib.contextmanager
-    def read_from(self, path: str, offset: int) -> Iterator[IO[bytes]]:
+    def read_from(self, path: str, offset: int) -> "contextlib.AbstractContextManager[IO[bytes]]":
         """A file's bytes from an offset on."""
-        with openssh.stream(self._stream('exec tail -c "+$2" -- "$1"', [path, str(offset + 1)]), self.name) as one:
-            one.stdin.close()
-            yield one.stdout
-
-    @contextlib.contextmanager
-    def append_to(self, path: str) -> Iterator[IO[bytes]]:
-        """A file to append to."""
-        with openssh.stream(self._stream('umask 077; exec cat >> "$1"', [path]), self.name) as one:
-            yield one.stdin
-
-    def _stream(self, script: str, words: Sequence[str]) -> openssh.Session:
         self._connected()
-        return self._session(script, words)
+        return openssh.read_from(self._session, self.name, path, offset)
+
+    def append_to(self, path: str) -> "contextlib.AbstractContextManager[IO[bytes]]":
+        """A file to append to."""
+        self._connected()
+        return openssh.append_to(self._session, self.name, path)
 
     def _session(self, script: str, words: Sequence[str]) -> openssh.Session:
         argv = openssh.client_args(self.address, self.control, master=False)

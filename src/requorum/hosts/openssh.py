@@ -10,7 +10,7 @@ import subprocess
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from requorum.errors import RequorumError, Unreachable
 from requorum.hosts.address import Address
@@ -144,6 +144,27 @@ def why(name: str, said: str) -> Unreachable:
     text = lines[-1] if lines else "the connection ended without a word"
     hint = next((hint for words, hint in HINTS if words in said.lower()), f"try it by hand: ssh {name}")
     return Unreachable(f"{name}: {text}", hint=hint)
+
+
+class Opener(Protocol):
+    """Starts a script on the host, as root, its input open."""
+
+    def __call__(self, script: str, words: Sequence[str]) -> Session: ...
+
+
+@contextlib.contextmanager
+def read_from(opener: Opener, name: str, path: str, offset: int) -> Iterator[IO[bytes]]:
+    """A file's bytes from an offset on."""
+    with stream(opener('exec tail -c "+$2" -- "$1"', [path, str(offset + 1)]), name) as one:
+        one.stdin.close()
+        yield one.stdout
+
+
+@contextlib.contextmanager
+def append_to(opener: Opener, name: str, path: str) -> Iterator[IO[bytes]]:
+    """A file to append to, made with mode 0600."""
+    with stream(opener('umask 077; exec cat >> "$1"', [path]), name) as one:
+        yield one.stdin
 
 
 @contextlib.contextmanager

@@ -9,13 +9,14 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, ParamSpec, Protocol, TypeVar
+from typing import IO, Any, ParamSpec, TypeVar
 
 from requorum.errors import RequorumError
 from requorum.hosts import bounds, files, net, openssh, processes, programs, tools, trees, units
 from requorum.hosts.channel import Lost
+from requorum.hosts.openssh import Opener
 from requorum.hosts.processes import Holder
 from requorum.hosts.programs import Completed
 
@@ -27,22 +28,19 @@ MISSING, EXISTS = 44, 45
 _NOTE = {MISSING: errno.ENOENT, EXISTS: errno.EEXIST}
 
 
-class Opener(Protocol):
-    """Starts a script on the host, as root, its input open."""
-
-    def __call__(self, script: str, words: Sequence[str]) -> openssh.Session: ...
-
-
 class Shell:
-    """One such host. Calls may come from any thread; each is a session of its own over the one connection."""
+    """One such host. Calls may come from any thread; each is a session of its own over the one connection.
+
+    ``overran``: something did not end in time, and may go on there: before anything else is done it must be waited for.
+    """
 
     local = False
     bare = True
 
-    def __init__(self, name: str, opener: Opener, end: Callable[[], None]) -> None:
+    def __init__(self, name: str, opener: Opener) -> None:
         self.name = name
         self._opener = opener
-        self._end = end
+        self.overran = False
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do there what a function does; RequorumError where that needs a Python."""
@@ -71,6 +69,7 @@ class Shell:
         finally:
             timer.cancel()
         if status in (255, -signal.SIGKILL):
+            self.overran = self.overran or status != 255
             raise Lost(f"{self.name}: the connection dropped: {session.said()[-200:]}")
         return status, out, session.said()
 
@@ -96,23 +95,16 @@ class Shell:
                 hint="look what hangs: a disk, a program",
             ) from err
 
-    @contextlib.contextmanager
-    def read_from(self, path: str, offset: int) -> Iterator[IO[bytes]]:
+    def read_from(self, path: str, offset: int) -> "contextlib.AbstractContextManager[IO[bytes]]":
         """A file's bytes from an offset on."""
-        session = self._opener('exec tail -c "+$2" -- "$1"', [path, str(offset + 1)])
-        with openssh.stream(session, self.name) as one:
-            one.stdin.close()
-            yield one.stdout
+        return openssh.read_from(self._opener, self.name, path, offset)
 
-    @contextlib.contextmanager
-    def append_to(self, path: str) -> Iterator[IO[bytes]]:
+    def append_to(self, path: str) -> "contextlib.AbstractContextManager[IO[bytes]]":
         """A file to append to."""
-        with openssh.stream(self._opener('umask 077; exec cat >> "$1"', [path]), self.name) as one:
-            yield one.stdin
+        return openssh.append_to(self._opener, self.name, path)
 
     def close(self) -> None:
-        """End the connection."""
-        self._end()
+        """Nothing to end: whoever opens the sessions ends the connection."""
 
 
 _OTHERS = (
@@ -179,14 +171,15 @@ _RENAME = (
     'mv -nT -- "$1" "$2" && { [ ! -e "$1" ] || exit 1; } && sync "${2%/*}" "${1%/*}"'
 )
 _MOVE = (
-    'n=0; [ -d "$1" ] || { echo 0; exit 0; }; for f in "$1"/* "$1"/.[!.]*; do [ -e "$f" ] || [ -L "$f" ] || continue; '
+    'n=0; [ -d "$1" ] || { echo 0; exit 0; }; for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do [ -e "$f" ] || [ -L "$f" ] || continue; '
     'case "${f##*/}" in lost+found|.requorum) continue;; esac; mkdir -p -m 0700 -- "$2" || exit 1; '
-    f't="$2/${{f##*/}}"; [ -e "$t" ] && exit {EXISTS}; mv -nT -- "$f" "$t" || exit 1; n=$((n+1)); done; '
+    f't="$2/${{f##*/}}"; [ ! -e "$t" ] && [ ! -L "$t" ] || exit {EXISTS}; mv -nT -- "$f" "$t" || exit 1; '
+    '[ ! -e "$f" ] && [ ! -L "$f" ] || exit 1; n=$((n+1)); done; '
     'sync "$1"; [ -d "$2" ] && sync "$2"; echo $n'
 )
 _COPY = (
     '[ -e "$2" ] && { echo 0; exit 0; }; p="$2.part"; rm -rf -- "$p"; mkdir -p -m 0700 -- "$p" || exit 1; '
-    'for f in "$1"/* "$1"/.[!.]*; do [ -e "$f" ] || [ -L "$f" ] || continue; '
+    'for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do [ -e "$f" ] || [ -L "$f" ] || continue; '
     'case "${f##*/}" in lost+found|.requorum) continue;; esac; cp -a --reflink=auto -- "$f" "$p/" || exit 1; done; '
     'sync -f "$p" && mv -nT -- "$p" "$2" && sync "${2%/*}" && find "$2" -mindepth 1 | wc -l'
 )
@@ -195,6 +188,7 @@ _FINISH = (
     'chmod 600 "$1" && sync "$1" && mv -f -- "$1" "$2" && sync "${2%/*}" && echo yes'
 )
 _HOLDERS = (
+    'for d in "$@"; do set -- "$@" "$(readlink -m -- "$d")"; shift; done; '
     'for p in /proc/[0-9]*; do for fd in "$p"/fd/*; do t=$(readlink "$fd" 2>/dev/null) || continue; hit=; '
     'for d in "$@"; do case "$t" in "$d"/*) hit=1;; esac; done; [ "$hit" ] || continue; '
     'f=$(sed -n \'s/^flags:.*\\(.\\)$/\\1/p\' "$p/fdinfo/${fd##*/}" 2>/dev/null); case "$f" in 1|2) '
@@ -272,7 +266,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
         'k="$1.requorum-$2"; [ -e "$k" ] || exit 0; mv -fT -- "$k" "$1" && sync "${1%/*}"', path, run
     ),
     files.remove_made: lambda host, path: host.do(
-        'rm -rf --one-file-system -- "$1"; [ -d "${1%/*}" ] && sync "${1%/*}"; exit 0', path, seconds=600
+        'rm -rf --one-file-system -- "$1" || exit 1; [ -d "${1%/*}" ] && sync "${1%/*}"; exit 0', path, seconds=600
     ),
     files.remove_if_empty: lambda host, folder: host.do('rmdir -- "$1" 2>/dev/null; exit 0', folder),
     trees.move_children: _move,

@@ -46,6 +46,7 @@ class Unit:
     main_pid: int
     condition: bool
     result: str
+    drop_ins: tuple[str, ...]
     fenced_by: str
     before: str
 
@@ -106,6 +107,7 @@ def _unit(name: str, block: str) -> Unit:
         main_pid=int(one.get("MainPID", "0") or 0),
         condition=one.get("ConditionResult", "") == "yes",
         result=one.get("Result", ""),
+        drop_ins=tuple(one.get("DropInPaths", "").split()),
         fenced_by=fenced_by,
         before=before,
     )
@@ -151,12 +153,12 @@ def fence(names: Sequence[str], run: str) -> tuple[Unit, ...]:
     What is not installed is passed over.
     """
     found = [one for one in show(names) if one.there]
-    changed = False
+    unknown = False
     for one in found:
         if one.fenced_by != run:
             _write_fence(one, run)
-            changed = True
-    if changed:
+        unknown = unknown or str(folder_of(one.name) / FENCE) not in one.drop_ins
+    if unknown:  # also where somebody died between writing a fence and telling systemd
         _reload()
     for one in found:
         try:
@@ -191,6 +193,12 @@ def prove_fence(name: str) -> str:
 
 def unfence(names: Sequence[str]) -> None:
     """Take the fences away; starts nothing."""
+    if _without_fences(names):
+        _reload()
+
+
+def _without_fences(names: Sequence[str]) -> bool:
+    """Remove the files of the fences; returns whether there were any."""
     changed = False
     for name in names:
         path = folder_of(name) / FENCE
@@ -198,8 +206,7 @@ def unfence(names: Sequence[str]) -> None:
             files.remove_made(path)
             changed = True
         files.remove_if_empty(path.parent)
-    if changed:
-        _reload()
+    return changed
 
 
 def _first_start(name: str) -> tuple[Path, Path]:
@@ -213,8 +220,9 @@ def release(names: Sequence[str], for_now: str = "") -> None:
         drop_in, env = _first_start(name)
         files.write_durably(env, for_now.encode(), 0o644)
         files.make_dir(drop_in.parent, 0o755)
-        files.write_durably(drop_in, f"[Service]\nEnvironmentFile={env}\n".encode(), 0o644)
-    unfence(names)
+        files.write_durably(drop_in, f"[Service]\nEnvironmentFile=-{env}\n".encode(), 0o644)
+    if _without_fences(names) or for_now:
+        _reload()
 
 
 def forget(name: str) -> None:
