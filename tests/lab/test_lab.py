@@ -17,12 +17,7 @@ from lab.programs import LabError, run
 NAME = f"selftest-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 BACK_SECONDS = 60
 
-pytestmark = [
-    pytest.mark.etcd,
-    pytest.mark.skipif(os.geteuid() != 0, reason="only root can make hosts"),
-    pytest.mark.skipif(not shutil.which("apt-get"), reason="the lab needs a Debian machine"),
-    pytest.mark.timeout(600),
-]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from . import wrecks
-from .world import World
+from .world import World, work_of
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
@@ -66,9 +66,24 @@ def test_a_replacement_that_is_killed_is_finished_elsewhere(world: World) -> Non
             child.wait_for_step(phase, event)
             child.kill()
             run = run or world.run_name()
+            if (phase, event) == ("promote", "done"):
+                forget_that_it_was_promoted(world, run)
+                refused = world.requorum("rollback", run, *yes, "--take-over", codes=(REFUSED,))
+                assert "etcd3 was replaced and votes" in refused.err
             child = world.resume_elsewhere(run, yes)
         report = world.end(child).answer
     world.whole(report)
+
+
+def forget_that_it_was_promoted(world: World, run: str) -> None:
+    """As if requorum had died between the promotion and the line that says so, in every copy of the journal."""
+    copies = [world.state / "runs" / run / "journal.jsonl"]
+    copies += [work_of(world.disk(host.name).data_dir) / run / "journal.jsonl" for host in world.hosts]
+    for path in copies:
+        whole = path.read_text().splitlines(keepends=True)
+        kept = [line for line in whole if not ("-promote" in line and json.loads(line)["event"] == "done")]
+        assert len(kept) == len(whole) - 1
+        path.write_text("".join(kept))
 
 
 def test_a_replacement_is_taken_back_before_the_new_member_votes(world: World) -> None:

@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from requorum.errors import RequorumError, StoppedMidway, UsageError
+from requorum.hosts import files
 from requorum.hosts.address import HERE
 from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
@@ -19,7 +20,7 @@ from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, Step
 from requorum.run import execute, journal, lock
 from requorum.run.context import Context
-from requorum.run.journal import BEGIN, DONE, FAILED, FINISHED, ROLLING_BACK, UNDONE, Journal
+from requorum.run.journal import BEGIN, DONE, FAILED, FINISHED, ROLLED_BACK, ROLLING_BACK, UNDONE, Journal
 from requorum.verdict.decide import decide
 
 from .evidence import db, log, member, peers, place, survey, voters
@@ -81,9 +82,21 @@ def test_what_was_written_is_read(plan: Plan) -> None:
     assert again.result("build source", "m1") == {"sha256": "é\n"}
     assert again.undone == {"y"}
     assert again.last_sign == made.last_sign
-    for state in (FINISHED, ROLLING_BACK):
+    for state in (FINISHED, ROLLING_BACK, ROLLED_BACK):
         made.write(state)
         assert journal.load("r1").state == state
+
+
+def test_what_another_machine_rolled_back_is_not_finished(plan: Plan) -> None:
+    """This machine's own journal ends with the finish; what the members know goes further, and counts."""
+    made = journal.create(plan)
+    made.write(FINISHED)
+    beside = Path(plan.members[0].place.work) / "r1" / "journal.jsonl"
+    beside.parent.mkdir(parents=True)
+    for event in (ROLLING_BACK, ROLLED_BACK):
+        line = {"at": "2026-01-01T00:00:00+00:00", "event": event, "step": "", "member": ""}
+        files.append_durably(beside, json.dumps(line).encode() + b"\n")
+    assert journal.load("r1").state == ROLLED_BACK
 
 
 @pytest.mark.parametrize("left", [1, 10, 40])

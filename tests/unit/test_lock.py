@@ -170,12 +170,21 @@ def test_who_lost_the_lock_does_not_release_it(member: PlanMember, other: Callab
     [
         ({}, False),
         ({"holder": "root@elsewhere"}, False),
+        ({"machine": "another of this name", "pid": 1 << 22, "boot": "another"}, False),
         ({"holder": "root@elsewhere", "pid": 1 << 22, "boot": "another"}, False),
         ({"boot": "another"}, True),
         ({"pid": 1 << 22}, True),
         ({"started": "1"}, True),
     ],
-    ids=["alive", "another machine", "another machine's past", "rebooted", "no such process", "pid given out again"],
+    ids=[
+        "alive",
+        "another machine",
+        "one of the same name",
+        "another machine's past",
+        "rebooted",
+        "no such process",
+        "pid given out again",
+    ],
 )
 def test_who_is_gone(member: PlanMember, other: Callable[..., Other], change: dict[str, Any], gone: bool) -> None:
     """Only what certainly does not run any more on this machine is gone; of another machine nobody knows."""

@@ -17,7 +17,7 @@ from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connections
 from requorum.plan.values import Plan, PlanMember, work_of
-from requorum.survey import gather
+from requorum.survey import gather, live
 
 LINES = 5000
 _REQUEST = re.compile(r'("(?:request|response|key|range_begin|range_end)":")(?:[^"\\]|\\.)*"')
@@ -98,8 +98,8 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
     elif host.call(files.there, member.deployment.log_file):
         raw = host.call(files.read_end, member.deployment.log_file, 1 << 20)
         found["etcd.log"] = without_keys(raw.decode(errors="replace")).encode()
-    up = gather.answers(host, member.config.endpoint)
-    now["status"] = msgspec.to_builtins(gather.ask(host, member.config, member.tools)) if up else "nothing listens"
+    up = live.answers(host, member.config.endpoint)
+    now["status"] = msgspec.to_builtins(live.ask(host, member.config, member.tools)) if up else "nothing listens"
     found["now.json"] = msgspec.json.format(msgspec.json.encode(now), indent=1)
     return found
 

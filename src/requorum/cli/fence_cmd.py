@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from requorum import errors
-from requorum.cli import options, plan_cmd, recover_cmd, render, survey_cmd
+from requorum.cli import consent, options, plan_cmd, render, survey_cmd
 from requorum.cli.options import Where, World
 from requorum.deployments import kinds
 from requorum.errors import Locked, Refused, RequorumError, Unreachable
@@ -32,8 +32,7 @@ PREFIX = "fence-"
 @options.where
 @click.option("--lift", is_flag=True, help="Take the fences of an earlier `requorum fence` away again.")
 @options.powered_off
-@click.option("--yes", is_flag=True, help="Do not ask, although quorum holds; needs --confirm.")
-@click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
+@consent.options
 @options.output
 def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, confirm: str, output: str) -> int:
     """Stop etcd and what writes to it on every host, and keep it from starting, after a reboot too; proven by trying.
@@ -67,15 +66,10 @@ def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, con
 
 
 def _gate_alive(cluster: str, summary: str, *, yes: bool, confirm: str) -> None:
-    if yes and confirm == cluster:
-        return
-    if yes or not sys.stdin.isatty():
-        raise Refused(
-            f"this cluster lives: {summary}; a fence would take it down",
-            hint=f"if that is meant: --yes --confirm {cluster}",
-        )
-    if not recover_cmd.typed(f"This cluster lives ({summary}). A fence takes it down.", cluster):
-        raise Refused("not confirmed", changed="nothing was changed")
+    text = f"this cluster lives: {summary}; a fence would take it down"
+    if not yes and not sys.stdin.isatty():
+        raise Refused(text, hint=f"if that is meant: --yes --confirm {cluster}")
+    consent.gate(text, cluster, yes, confirm)
 
 
 def _everywhere(
@@ -104,20 +98,20 @@ def _gate_locked(connection: Connection, member: MemberEvidence) -> None:
 
 def _fence(run: str, connection: Connection, target: Target) -> str:
     said = []
+    if isinstance(target, MemberEvidence):
+        _gate_locked(connection, target)
     if isinstance(target, HostEvidence) or not isinstance(target.deployment, Unknown):
         services = gather.services_of(connection) if _on_systemd(target) else ()
-        open_ = [one.unit for one in services if not one.fenced_by]
-        connection.call(units.fence, open_, run)
-        said += [name.removesuffix(".service") for name in open_]
+        for by in dict.fromkeys(one.fenced_by for one in services):
+            connection.call(units.fence, [one.unit for one in services if one.fenced_by == by], by or run)
+        said += [one.unit.removesuffix(".service") for one in services if not one.fenced_by]
     if isinstance(target, HostEvidence):
         return f"fenced {', '.join(said) or 'nothing'}"
     if isinstance(target.deployment, Unknown):
         raise RequorumError(target.deployment.unknown)
-    _gate_locked(connection, target)
     kind = kinds.of(target.deployment)
     by = kind.fenced_by(connection, target.deployment)
-    if not by:
-        kind.fence(connection, target.deployment, run)
+    kind.fence(connection, target.deployment, by or run)
     folders = [Path(one) for one in dict.fromkeys((target.data_dir, target.wal_dir)) if one]
     kind.stop(connection, target.deployment, folders)
     etcd = target.tools.etcd if isinstance(target.tools, Tools) else "etcd"

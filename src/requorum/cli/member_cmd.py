@@ -6,7 +6,7 @@ import click
 import msgspec
 
 from requorum import errors
-from requorum.cli import options, plan_cmd, recover_cmd, render, survey_cmd
+from requorum.cli import consent, options, plan_cmd, recover_cmd, render, survey_cmd
 from requorum.cli.options import Where, World
 from requorum.plan.replace import replace_plan
 from requorum.plan.values import Plan
@@ -26,8 +26,7 @@ def member() -> None:
 @click.option("--with", "on", default="", metavar="HOST", help="Let another etcd host of the inventory take its place.")
 @options.powered_off
 @click.option("--dry-run", is_flag=True, help="Print every command, and change nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
-@click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
+@consent.options
 @options.output
 def replace_member(
     name: str,
@@ -44,7 +43,7 @@ def replace_member(
     Only while quorum holds. Nothing is restored: the new member gets its data from the leader.
     """
     if not dry_run:
-        recover_cmd.gate_terminal(yes)
+        consent.gate_terminal(yes)
     with options.world(where, powered_off) as world:
         if not dry_run:
             return replace_one(world, name, on=on, powered_off=powered_off, yes=yes, confirm=confirm, output=output)
@@ -80,6 +79,6 @@ def replace_one(
     if output in ("table", "wide") and not yes:
         render.survey_and_verdict(survey, verdict, wide=output == "wide")
         plan_cmd.show_phases(plan)
-    recover_cmd.gate_name(plan, yes, confirm)
+    consent.gate_name(plan.cluster, yes, confirm)
     kept = msgspec.json.encode({"survey": survey, "verdict": verdict})
     return recover_cmd.begin(plan, world.connections, world.found, yes=yes, output=output, survey=kept)

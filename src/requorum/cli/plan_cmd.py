@@ -19,7 +19,7 @@ from requorum.hosts.connection import Connection, Here
 from requorum.plan import make, runbook
 from requorum.plan.values import Plan
 from requorum.run import journal as journals
-from requorum.survey import codec, gather
+from requorum.survey import codec, live
 from requorum.survey.evidence import DbEvidence, Peer, Survey
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Verdict
@@ -156,7 +156,7 @@ def gate_powered_off(world: World, survey: Survey, powered_off: Sequence[str]) -
         surveyed = {one.name for one in survey.members}
         wanted = [(one, url) for url in sorted(urls) for one in tried] if name not in surveyed else []
         with ThreadPoolExecutor(max_workers=max(len(wanted), 1)) as pool:
-            answers = list(pool.map(lambda pair: gather.answers(*pair), wanted))
+            answers = list(pool.map(lambda pair: live.answers(*pair), wanted))
         for (one, url), there in zip(wanted, answers, strict=True):
             if there:
                 raise Refused(

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from requorum import errors
-from requorum.cli import options, plan_cmd, render
+from requorum.cli import consent, options, plan_cmd, render
 from requorum.cli.options import Where, World
 from requorum.cli.progress import Shown
 from requorum.errors import Refused, UsageError
@@ -37,8 +37,7 @@ from requorum.verdict.decide import decide
 @click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="Carry out this saved plan.")
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
 @options.powered_off
-@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
-@click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
+@consent.options
 @options.output
 def recover(
     where: Where,
@@ -55,13 +54,13 @@ def recover(
     First etcd and what writes to it are stopped and fenced; then the source is built, proven, shipped and restored beside
     the old data; then it asks; and only then old and new data change places. `requorum plan` shows all of it before.
     """
-    gate_terminal(yes)
+    consent.gate_terminal(yes)
     if plan_path is not None:
         if snapshots or source_id or powered_off:
             raise UsageError("--plan already says what to recover from and who is off")
         plan = plan_cmd.load_plan(plan_path)
         found = options.plan_programs(plan, where)
-        gate_name(plan, yes, confirm)
+        consent.gate_name(plan.cluster, yes, confirm)
         with options.plan_world(plan, where) as connections:
             _gate_world(plan, connections, found)
             return begin(plan, connections, found, yes=yes, output=output)
@@ -70,7 +69,7 @@ def recover(
         if output in ("table", "wide") and not yes:
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
             plan_cmd.show_phases(made.plan)
-        gate_name(made.plan, yes, confirm)
+        consent.gate_name(made.plan.cluster, yes, confirm)
         kept = msgspec.json.encode({"survey": made.survey, "verdict": made.verdict})
         code = begin(made.plan, world.connections, world.found, yes=yes, output=output, survey=kept)
         if not yes:
@@ -105,8 +104,7 @@ def begin(
 @click.argument("run")
 @options.where
 @click.option("--take-over", is_flag=True, help="Take the lock of a holder that is certainly gone.")
-@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
-@click.option("--confirm", default="", metavar="NAME", help="The cluster's name, as the plan prints it.")
+@consent.options
 @options.output
 def resume(run: str, where: Where, take_over: bool, yes: bool, confirm: str, output: str) -> int:
     """Go on with a run that was interrupted, from its journal: here, or with -i from what lies on its hosts."""
@@ -115,8 +113,8 @@ def resume(run: str, where: Where, take_over: bool, yes: bool, confirm: str, out
             raise UsageError(f"run {run} is {journal.state}", hint=f"requorum rollback {run} goes on with that")
         if journal.state == journals.FINISHED:
             raise UsageError(f"run {run} is finished already")
-        gate_terminal(yes)
-        gate_name(journal.plan, yes, confirm)
+        consent.gate_terminal(yes)
+        consent.gate_name(journal.plan.cluster, yes, confirm)
         found = options.plan_programs(journal.plan, where)
         assert journal.connections is not None
         return carry_out(journal, journal.connections, found, yes=yes, output=output, take_over=take_over)
@@ -133,20 +131,6 @@ def opened(run: str, where: Where) -> Iterator[Journal]:
         yield journals.load(run, connections)
 
 
-def gate_terminal(yes: bool) -> None:
-    if not yes and not sys.stdin.isatty():
-        raise Refused(
-            "nobody can be asked here: this is no terminal",
-            hint="for automation: --yes --confirm NAME (plan prints it)",
-        )
-
-
-def gate_name(plan: Plan, yes: bool, confirm: str) -> None:
-    if yes and confirm != plan.cluster:
-        what = f"{confirm!r} is not its name" if confirm else "--yes needs --confirm"
-        raise Refused(f"not confirmed: {what}", hint=f"this cluster is --confirm {plan.cluster}")
-
-
 def _gate_world(plan: Plan, connections: Connections, found: Tools | None) -> None:
     """A plan that was saved goes on only if the disks still say what it was made from."""
     verdict = decide(anyio.run(look_again.survey_again, plan, connections, found))
@@ -157,19 +141,6 @@ def _gate_world(plan: Plan, connections: Connections, found: Tools | None) -> No
             changed="nothing was changed",
             hint="plan again: requorum plan",
         )
-
-
-def typed(text: str, name: str) -> bool:
-    """Show what will happen, and whether the operator types the cluster's name."""
-    render.console(err=True).print(f"\n{text}")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        typed = click.prompt(f"Type the cluster's name ({name}) to go on", err=True, default="", show_default=False)
-    except click.Abort:
-        return False
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return bool(typed.strip() == name)
 
 
 @contextlib.contextmanager
@@ -208,7 +179,7 @@ def carry_out(
             if yes:
                 return True
             progress.pause()
-            return typed(text, plan.cluster)
+            return consent.typed(text, plan.cluster)
 
         context = Context(
             journal=journal,

@@ -1,13 +1,12 @@
 """``requorum rollback``: put everything back as it was before a run."""
 
-import sys
 from functools import partial
 from pathlib import Path
 
 import anyio
 import click
 
-from requorum.cli import options, render
+from requorum.cli import consent, options, render
 from requorum.cli.options import Where
 from requorum.cli.progress import Shown
 from requorum.cli.recover_cmd import opened
@@ -17,18 +16,17 @@ from requorum.etcdfiles import datadir, mvcc
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files
 from requorum.plan.values import work_of
-from requorum.run import execute
 from requorum.run import journal as journals
+from requorum.run import rollback as rollback_run
 from requorum.run.context import Context
-from requorum.survey import gather
+from requorum.survey import live
 from requorum.survey.evidence import LiveEvidence
 
 
 @click.command()
 @click.argument("run")
 @options.where
-@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
-@click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
+@consent.options
 @click.option("--discard-writes", type=int, default=0, metavar="N", help="Writes accepted since that may be set aside.")
 @click.option("--take-over", is_flag=True, help="Take the lock of a holder that is certainly gone.")
 @options.output
@@ -56,32 +54,21 @@ def _roll_back(context: Context, *, yes: bool, confirm: str, discard_writes: int
     plan = journal.plan
     _gate_lost_journal(context)
     since = writes_since(context) if journal.state != journals.ROLLING_BACK else 0
-    if yes:
-        if confirm != plan.cluster:
-            raise Refused("not confirmed: --yes needs --confirm", hint=f"this cluster is --confirm {plan.cluster}")
-        if since > discard_writes:
-            raise Refused(
-                f"{since} writes were accepted since the recovery; a rollback takes them out of service",
-                hint=f"if that is meant: --discard-writes {since} (they stay in the set-aside data until cleanup)",
-            )
-    elif not sys.stdin.isatty():
-        raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")
-    else:
-        render.console(err=True).print(
-            f"Rolling back run {run} of {plan.cluster}: what it started is stopped and set aside, the old data returns."
-            + (f"\n{since} writes were accepted since, and go out of service." if since else "")
+    text = f"Rolling back run {run} of {plan.cluster}: what it started is stopped and set aside, the old data returns."
+    if since:
+        text += f"\n{since} writes were accepted since, and go out of service."
+    consent.gate(text, plan.cluster, yes, confirm)
+    if yes and since > discard_writes:
+        raise Refused(
+            f"{since} writes were accepted since the recovery; a rollback takes them out of service",
+            hint=f"if that is meant: --discard-writes {since} (they stay in the set-aside data until cleanup)",
         )
-        if (
-            click.prompt(f"Type the cluster's name ({plan.cluster}) to go on", err=True, default="", show_default=False)
-            != plan.cluster
-        ):
-            raise Refused("not confirmed", changed="nothing was changed")
     with Shown() as progress:
-        undone = anyio.run(partial(execute.roll_back, context, progress))
+        undone = anyio.run(partial(rollback_run.roll_back, context, progress))
     if output in ("json", "yaml"):
         render.data({"schema": "requorum/Rollback/v1", "run": run, "undone": undone, "set_aside_writes": since}, output)
         return
-    render.console().print(f"run {run} is rolled back; everything is as it was, and etcd may be started again")
+    render.console().print(f"run {run} is rolled back; everything is as it was, and etcd runs where it ran before")
 
 
 def _gate_lost_journal(context: Context) -> None:
@@ -113,10 +100,10 @@ def writes_since(context: Context) -> int:
     newest = 0
     for member in plan.started:
         host = context.host(member)
-        up = gather.answers(host, member.config.endpoint)
-        live = gather.ask(host, member.config, context.tools(member)) if up else None
-        if isinstance(live, LiveEvidence):
-            newest = max(newest, live.revision)
+        up = live.answers(host, member.config.endpoint)
+        said = live.ask(host, member.config, context.tools(member)) if up else None
+        if isinstance(said, LiveEvidence):
+            newest = max(newest, said.revision)
             continue
         try:
             newest = max(newest, host.call(mvcc.read_facts, datadir.layout_of(member.place.data_dir).db).revision)

@@ -1,12 +1,11 @@
 """``requorum runs`` and ``requorum cleanup``: what was done on this machine, and the end of what was kept of it."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from requorum.cli import options, render
+from requorum.cli import consent, options, render
 from requorum.cli.options import Where
 from requorum.cli.recover_cmd import opened
 from requorum.deployments import kinds
@@ -82,8 +81,7 @@ def _gate_old_data(journal: Journal, connections: Connections) -> None:
 @click.command()
 @click.argument("run")
 @options.where
-@click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")
-@click.option("--confirm", default="", metavar="NAME", help="The cluster's name.")
+@consent.options
 def cleanup(run: str, where: Where, yes: bool, confirm: str) -> None:
     """Remove what a finished or rolled back run had set aside, and the snapshots that it took. There is no way back."""
     with opened(run, where) as journal:
@@ -109,16 +107,8 @@ def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm:
         if held := lock.read(host, member):
             raise Refused(f"{member.name} is locked by run {held.get('run')}")
     _gate_old_data(journal, connections)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise Refused("nobody can be asked here: this is no terminal", hint="for automation: --yes --confirm NAME")
-        what = "what it had restored" if journal.state == journals.ROLLED_BACK else "the old data"
-        confirm = click.prompt(
-            f"This removes {what} and the run's snapshots for good. Type the cluster's name ({plan.cluster}) to go on",
-            err=True,
-        )
-    if confirm != plan.cluster:
-        raise Refused("not confirmed", changed="nothing was removed", hint=f"this cluster is --confirm {plan.cluster}")
+    what = "what it had restored" if journal.state == journals.ROLLED_BACK else "the old data"
+    consent.gate(f"This removes {what} and the run's snapshots for good.", plan.cluster, yes, confirm)
     if not (journal.folder / "plan.json").exists():
         raise UsageError(f"there is no run {run} here")
     for member in plan.members:

@@ -12,7 +12,7 @@ import msgspec
 from requorum.cli import options, render
 from requorum.cli.options import Where, World
 from requorum.errors import Unreachable, UsageError
-from requorum.hosts import files
+from requorum.hosts import files, openssh
 from requorum.hosts.tools import Tools
 from requorum.survey import codec, gather
 from requorum.survey.evidence import Survey
@@ -98,6 +98,6 @@ def look(world: World, snapshots: Sequence[str], powered_off: Sequence[str], *, 
     if silent and len(silent) == len(found.hosts):
         raise Unreachable(
             f"no host can be reached: {'; '.join(one.unreachable for one in silent)}",
-            hint=f"try it by hand: ssh {silent[0].name}; hosts that still boot are waited for with --wait 10m",
+            hint=openssh.hint_of(silent[0].name, silent[0].unreachable),
         )
     return found

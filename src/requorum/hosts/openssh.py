@@ -142,8 +142,12 @@ def why(name: str, said: str) -> Unreachable:
     """What ssh said, as an error with a hint."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     text = lines[-1] if lines else "the connection ended without a word"
-    hint = next((hint for words, hint in HINTS if words in said.lower()), f"try it by hand: ssh {name}")
-    return Unreachable(f"{name}: {text}", hint=hint)
+    return Unreachable(f"{name}: {text}", hint=hint_of(name, said))
+
+
+def hint_of(name: str, said: str) -> str:
+    """What helps against what ssh, or sudo behind it, said of a host."""
+    return next((hint for words, hint in HINTS if words in said.lower()), f"try it by hand: ssh {name}")
 
 
 class Opener(Protocol):

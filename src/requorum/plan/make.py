@@ -211,13 +211,24 @@ def new_plan(
         loss_at_most=0,
         powered_off=powered_off,
         phases=(),
-        warnings=tuple(f"{one.name}: {static_pods_text(one)}" for one in survey.hosts if one.static_pods),
+        warnings=_left_alone(survey),
         hosts=tuple(
             PlanHost(name=one.name, roles=one.roles, address=one.address, services=one.services)
             for one in survey.hosts
             if not one.unreachable
         ),
     )
+
+
+def _left_alone(survey: Survey) -> tuple[str, ...]:
+    """Hosts on which something that writes to etcd may run on, because it could not be stopped."""
+    silent = [
+        f"{one.name}: what runs there is not stopped ({one.unreachable or one.fault}): restart its kube-apiserver, "
+        f"controller-manager and scheduler once the cluster is back, or what they remember stays wrong"
+        for one in survey.hosts
+        if (one.unreachable or one.fault) and "control-plane" in one.roles
+    ]
+    return (*silent, *(f"{one.name}: {static_pods_text(one)}" for one in survey.hosts if one.static_pods))
 
 
 def _bench_host(survey: Survey, members: Sequence[PlanMember], source: Source) -> PlanMember:

@@ -4,7 +4,6 @@ A phase ends at a barrier: when one of its steps fails, the others are let finis
 """
 
 import contextlib
-import shlex
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import anyio
 import anyio.to_thread
 
-from requorum.errors import Locked, Refused, RequorumError, StoppedMidway, UsageError
+from requorum.errors import Locked, Refused, RequorumError, StoppedMidway
 from requorum.hosts import files
 from requorum.hosts.channel import Lost
 from requorum.plan import runbook
@@ -33,7 +32,6 @@ from requorum.run.steps import (
     move_in,
     preflight,
     prove,
-    put_copy_back,
     restore_beside,
     save_snapshot,
     services,
@@ -137,7 +135,7 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     gate = anyio.Lock()
 
     async def one(step: Step) -> None:
-        target = _target(context, step)
+        target = target_of(context, step)
         progress.step(step, "begins", "")
         try:
             await anyio.to_thread.run_sync(_again, partial(_check_locks, context, step))
@@ -182,7 +180,7 @@ def _check_locks(context: Context, step: Step) -> None:
         lock.check(context.host(member), member, context.plan.run)
 
 
-def _target(context: Context, step: Step) -> PlanMember | PlanHost | None:
+def target_of(context: Context, step: Step) -> PlanMember | PlanHost | None:
     """The member or the host that a step is about."""
     if step.host:
         return context.plan.host(step.host)
@@ -216,11 +214,11 @@ def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exceptio
         if isinstance(first, RequorumError):
             return first
         return RequorumError(
-            f"a member could not be locked: {_text(first)}", hint="is its folder writable by this user?"
+            f"a member could not be locked: {text_of(first)}", hint="is its folder writable by this user?"
         )
     if isinstance(first, (Refused, StoppedMidway, Locked)):
         return first
-    what = "; ".join(f"{step.who or 'the cluster'}: {_text(err)}" for step, err in failures)
+    what = "; ".join(f"{step.who or 'the cluster'}: {text_of(err)}" for step, err in failures)
     hints = [err.hint for _, err in failures if isinstance(err, RequorumError) and err.hint]
     run = plan.run
     changed = (
@@ -234,7 +232,7 @@ def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exceptio
     )
 
 
-def _text(err: Exception) -> str:
+def text_of(err: Exception) -> str:
     if isinstance(err, RequorumError):
         return err.message
     if isinstance(err, OSError):
@@ -250,102 +248,3 @@ def _release_own(context: Context) -> None:
                 lock.release(context.host(member), member, context.plan.run)
                 context.host(member).call(files.remove_made, context.work(member))
         files.remove_made(context.journal.folder)  # nothing was done: there is nothing to resume
-
-
-async def roll_back(context: Context, progress: Progress) -> int:
-    """Take back every step that began, last phase first; returns how many were undone."""
-    journal, plan = context.journal, context.plan
-    if journal.state == journals.ROLLED_BACK:
-        raise UsageError(f"run {plan.run} was rolled back already")
-    if any(step.kind == "promote" and step.id in journal.done for phase in plan.phases for step in phase.steps):
-        raise Refused(
-            f"{plan.replaced.name} was replaced and votes: there is nothing to go back to",
-            hint="what was set aside is kept until requorum cleanup",
-        )
-    for member in plan.members:
-        lock.take(context.host(member), member, plan.run, context.epoch, take_over=context.take_over)
-    journal.write(journals.ROLLING_BACK)
-    undone = 0
-    for title, kinds, undo in _undoing(context):
-        steps = [
-            step
-            for phase in plan.phases
-            for step in phase.steps
-            if step.kind in kinds and step.id in journal.begun and f"{title}: {step.id}" not in journal.undone
-        ]
-        if not steps:
-            continue
-        progress.phase(0, 0, title)
-        failures = await _undo_all(context, title, steps, undo, progress)
-        if failures:
-            what = "; ".join(f"{step.who}: {_text(err)}" for step, err in failures)
-            raise StoppedMidway(
-                f"the rollback stopped in '{title}': {what}",
-                changed="nothing is lost: old and new data are both kept",
-                hint=f"requorum rollback {shlex.quote(plan.run)} goes on",
-            )
-        undone += len(steps)
-    for member in plan.members:
-        lock.release(context.host(member), member, plan.run)
-    journal.write(journals.ROLLED_BACK)
-    return undone
-
-
-async def _undo_all(
-    context: Context, title: str, steps: list[Step], undo: Callable[[Context, Any], None], progress: Progress
-) -> list[tuple[Step, Exception]]:
-    """Undo some steps at the same time; all are let finish.
-
-    Members that run are stopped one after another: a leader that is stopped together with its followers tries for 15
-    seconds to hand its leadership over to them. They are started one after another, too.
-    """
-    failures: list[tuple[Step, Exception]] = []
-    one_by_one = undo in (configure.undo, fence.undo)
-    apart = START_APART if undo is fence.undo and any(one.config.corrupt_check for one in context.plan.members) else 0.0
-    gate = anyio.CapacityLimiter(1 if one_by_one else max(len(steps), 1))
-
-    async def one(step: Step) -> None:
-        try:
-            async with gate:
-                progress.step(step, "begins", "")
-                await anyio.to_thread.run_sync(undo, context, _target(context, step))
-                await anyio.sleep(apart)
-        except (RequorumError, OSError) as err:
-            failures.append((step, err))
-            progress.step(step, "failed", str(err))
-            return
-        await anyio.to_thread.run_sync(context.journal.write, journals.UNDONE, f"{title}: {step.id}", step.member)
-        progress.step(step, "undone", "")
-
-    async with anyio.create_task_group() as group:
-        for step in steps:
-            group.start_soon(one, step)
-    return failures
-
-
-def _undoing(context: Context) -> "list[tuple[str, tuple[str, ...], Callable[[Context, Any], None]]]":
-    """The undo of each kind of step, in the order in which they are taken back."""
-    if context.plan.kind == "replace member":
-        return [
-            ("fence and stop what was started", ("configure", "start"), configure.undo),
-            ("remove the learner", ("add learner",), membership.undo_add),
-            ("set the new data aside", ("start",), move_in.undo),
-            ("put the old data back", ("set aside",), set_aside.undo),
-            ("put the configuration back", ("fence",), fence.undo),
-        ]
-    data = (
-        [("put the copies back", ("configure",), put_copy_back.undo)]
-        if context.plan.source is None
-        else [
-            ("set the restored data aside", ("move in",), move_in.undo),
-            ("put the old data back", ("set aside",), set_aside.undo),
-        ]
-    )
-    return [
-        ("stop what writes to etcd", ("start services",), services.stop_again),
-        ("fence and stop what was started", ("start",), configure.undo),
-        ("fence again", ("configure",), configure.undo),
-        *data,
-        ("put the configuration back", ("fence",), fence.undo),
-        ("bring the rest back", ("stop services",), services.bring_back),
-    ]

@@ -23,6 +23,8 @@ from requorum.survey import codec
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 BEGIN, DONE, FAILED, UNDONE = "begin", "done", "failed", "undone"
 FINISHED, ROLLING_BACK, ROLLED_BACK = "finished", "rolling back", "rolled back"
+_ONE_WAY = ("", FINISHED, ROLLING_BACK, ROLLED_BACK)
+"""A run's state never goes back: of what several machines wrote down, the furthest counts, in whatever order it is read."""
 
 
 def state_folder() -> Path:
@@ -74,15 +76,15 @@ class Journal:
 
     def _take(self, line: dict[str, Any]) -> None:
         event, step = line.get("event"), str(line.get("step", ""))
-        self.last_sign = str(line.get("at", ""))
+        self.last_sign = max(self.last_sign, str(line.get("at", "")))
         if event == BEGIN:
             self.begun.add(step)
         elif event == DONE:
             self.done[step] = line.get("result")
         elif event == UNDONE:
             self.undone.add(step)
-        elif event in (FINISHED, ROLLING_BACK, ROLLED_BACK):
-            self.state = str(event)
+        elif event in _ONE_WAY:
+            self.state = max(self.state, str(event), key=_ONE_WAY.index)
 
     def result(self, kind: str, member: str) -> Any:
         """The result of a finished step by its kind and member."""

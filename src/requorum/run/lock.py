@@ -30,10 +30,24 @@ def me(run: str, epoch: int) -> dict[str, Any]:
         "run": run,
         "epoch": epoch,
         "holder": f"{getpass.getuser()}@{socket.gethostname()}",
+        "machine": _machine(),
         "pid": os.getpid(),
         "started": _started(os.getpid()),
         "boot": _boot(),
     }
+
+
+def _machine() -> str:
+    """What tells two machines of one name apart."""
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _by_this_machine(lock: dict[str, Any]) -> bool:
+    same_name = str(lock.get("holder", "")).endswith(f"@{socket.gethostname()}")
+    return same_name and lock.get("machine") == _machine()
 
 
 def _boot() -> str:
@@ -53,7 +67,7 @@ def _started(pid: int) -> str:
 
 def _gone(lock: dict[str, Any]) -> bool:
     """Whether the holder certainly does not run any more: same machine, and rebooted or no such process."""
-    if not str(lock.get("holder", "")).endswith(f"@{socket.gethostname()}"):
+    if not _by_this_machine(lock):
         return False
     return lock.get("boot") != _boot() or _started(int(lock.get("pid", 0))) != lock.get("started")
 
@@ -113,7 +127,7 @@ def _mine(held: dict[str, Any]) -> bool:
         held.get("pid") == os.getpid()
         and held.get("started") == _started(os.getpid())
         and held.get("boot") == _boot()
-        and str(held.get("holder", "")).endswith(f"@{socket.gethostname()}")
+        and _by_this_machine(held)
     )
 
 

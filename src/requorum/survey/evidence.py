@@ -281,6 +281,7 @@ class Service:
 class HostEvidence:
     """One host: why it cannot be reached (empty when it can), how far its clock is off, and what runs there.
 
+    ``fault`` says why it could not be told what runs there, although the host answers.
     ``python``: our code can be run there. ``static_pods`` are the control plane's manifests that kubelet runs there.
 
     ``clock_ahead`` is in seconds against the operator's machine, as exact as the connection is quick.
@@ -289,6 +290,7 @@ class HostEvidence:
     name: str
     roles: tuple[str, ...]
     unreachable: str = ""
+    fault: str = ""
     clock_ahead: float = 0.0
     address: Address = HERE
     python: bool = True

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -23,12 +22,11 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import SystemdDeployment
-from requorum.survey import certificates, disks, without_python
+from requorum.survey import certificates, disks, live, without_python
 from requorum.survey.evidence import (
     HostEvidence,
     LiveEvidence,
     MemberEvidence,
-    Peer,
     Service,
     SnapshotEvidence,
     Survey,
@@ -159,25 +157,20 @@ def _survey(
 
 def look_at_host(host: Host, connection: Connection) -> HostEvidence:
     """A host's clock, and the units of Kubernetes on it."""
+    found = HostEvidence(name=host.name, roles=host.roles, address=host.address)
     try:
         before = time.time()
         there = connection.call(net.clock)
         ahead = there - (before + time.time()) / 2
+        found = dataclasses.replace(found, clock_ahead=round(ahead, 1), python=not connection.bare)
         services = services_of(connection) if isinstance(host.etcd, SystemdDeployment) else ()
         manifests = connection.call(files.names_in, MANIFESTS) if services else []
     except Unreachable as err:
-        return HostEvidence(name=host.name, roles=host.roles, address=host.address, unreachable=err.message)
-    except RequorumError:
-        services, manifests = (), []
-    return HostEvidence(
-        name=host.name,
-        roles=host.roles,
-        address=host.address,
-        clock_ahead=round(ahead, 1),
-        python=not connection.bare,
-        services=services,
-        static_pods=tuple(name for name in manifests if name.startswith("kube-") and name.endswith((".yaml", ".yml"))),
-    )
+        return dataclasses.replace(found, unreachable=err.message)
+    except (RequorumError, OSError) as err:
+        return dataclasses.replace(found, fault=err.message if isinstance(err, RequorumError) else str(err))
+    pods = tuple(name for name in manifests if name.startswith("kube-") and name.endswith((".yaml", ".yml")))
+    return dataclasses.replace(found, services=services, static_pods=pods)
 
 
 def services_of(connection: Connection) -> tuple[Service, ...]:
@@ -211,9 +204,10 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
             certificates=certificates.read(connection, (*config.certificates, config.ca, config.cert)),
             clock=connection.call(net.clock),
         )
-    except RequorumError as err:
+    except (RequorumError, OSError) as err:
         reachable = not isinstance(err, Unreachable)
-        nothing = Unknown(unknown=err.message if reachable else f"unreachable: {err.message}")
+        said = err.message if isinstance(err, RequorumError) else str(err)
+        nothing = Unknown(unknown=said if reachable else f"unreachable: {said}")
         return MemberEvidence(
             name=host.member or host.name,
             host=host.name,
@@ -256,9 +250,13 @@ def read_dir(
     """One data dir. A db that a running etcd holds is read by its few pages only, never in full."""
     layout = datadir.layout_of(path, wal_dir or None)
     running = connection.call(disks.read_process, [layout.data_dir, layout.wal_dir])
-    live: LiveEvidence | Unknown = Unknown(unknown="it is not running")
-    if config is not None and isinstance(found, Tools) and (running.running or answers(connection, config.endpoint)):
-        live = ask(connection, config, found)
+    said: LiveEvidence | Unknown = Unknown(unknown="it is not running")
+    if (
+        config is not None
+        and isinstance(found, Tools)
+        and (running.running or live.answers(connection, config.endpoint))
+    ):
+        said = live.ask(connection, config, found)
     db, log, tail = connection.call(
         disks.read_member, layout.data_dir, layout.wal_dir, in_full=in_full and not running.running
     )
@@ -271,7 +269,7 @@ def read_dir(
         deployment=deployment or Unknown(unknown="plain data dirs come without one"),
         place=connection.call(disks.read_place, layout),
         process=running,
-        live=live,
+        live=said,
         db=db,
         log=log,
         tail=tail,
@@ -288,69 +286,6 @@ def read_snapshot(named: str, connections: Connections | None, *, in_full: bool)
         except Unreachable as err:
             return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=err.message))
     return disks.read_snapshot(named, "", in_full=in_full)
-
-
-def answers(connection: Connection, url: str) -> bool:
-    """Whether something listens at a URL, as seen from a host."""
-    return connection.call(net.answers, url)
-
-
-def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvidence | Unknown:
-    """A running member's own status."""
-    flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
-    try:
-        answer = connection.call(tools.ctl_json, found, flags, ["endpoint", "status"], net.ANSWER_SECONDS)
-        status = answer[0]["Status"]
-        header = status["header"]
-        listed = _listed(connection, found, flags)
-        return LiveEvidence(
-            member_id=int(header["member_id"]),
-            cluster_id=int(header["cluster_id"]),
-            leader=int(status.get("leader", 0)),
-            revision=int(header.get("revision", 0)),
-            raft_index=int(status.get("raftIndex", 0)),
-            raft_term=int(status.get("raftTerm", header.get("raft_term", 0))),
-            version=str(status.get("version", "")),
-            errors=tuple(str(one) for one in status.get("errors") or ()),
-            learner=bool(status.get("isLearner", False)),
-            members=listed,
-        )
-    except programs.ProgramError as err:
-        return Unknown(unknown=f"it runs, but does not answer: {_plain(err.detail) or err}")
-    except (KeyError, IndexError, TypeError, ValueError) as err:
-        return Unknown(unknown=f"it runs, but its answer cannot be read: {err!r}")
-
-
-def _listed(connection: Connection, found: Tools, flags: Sequence[str]) -> tuple[Peer, ...]:
-    """The members that a running one knows of; none where it may not be asked (a learner)."""
-    try:
-        answer = connection.call(tools.ctl_json, found, flags, ["member", "list"], net.ANSWER_SECONDS)
-        return peers_of(answer)
-    except programs.ProgramError:
-        return ()
-
-
-def peers_of(answer: Any) -> tuple[Peer, ...]:
-    """etcdctl's list of members."""
-    return tuple(
-        Peer(
-            id=int(one["ID"]),
-            name=str(one.get("name", "")),
-            peer_urls=tuple(one.get("peerURLs") or ()),
-            client_urls=tuple(one.get("clientURLs") or ()),
-            learner=bool(one.get("isLearner", False)),
-        )
-        for one in answer.get("members", [])
-    )
-
-
-def _plain(said: str) -> str:
-    """The error in etcdctl's JSON log line, or its last line."""
-    line = programs.last_line(said)
-    try:
-        return str(json.loads(line).get("error", line))
-    except (ValueError, AttributeError):
-        return line
 
 
 def default_tool_folders(named: Path | None) -> list[str]:

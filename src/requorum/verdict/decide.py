@@ -164,6 +164,11 @@ def _host_findings(survey: Survey) -> list[Finding]:
         if one.unreachable
     ]
     out += [
+        Finding(level="warning", subject=one.name, text=f"what runs there could not be told: {one.fault}")
+        for one in survey.hosts
+        if one.fault
+    ]
+    out += [
         Finding(level="warning", subject=one.name, text=static_pods_text(one))
         for one in survey.hosts
         if one.static_pods

@@ -25,18 +25,19 @@ def do(context: Context, member: PlanMember) -> Any:
     if source.member:
         still_fenced(context, context.plan.member(source.member))
     at = context.connections[source.host] if source.host else Here()
-    need = ROOM * at.call(files.size_of, source.db) + (64 << 20)
+    elsewhere = at.name != host.name and not (at.local and host.local)
+    need = (ROOM + elsewhere) * at.call(files.size_of, source.db) + (64 << 20)
     free = host.call(files.free_bytes, work)
     if free < need:
         raise RequorumError(
             f"{member.name}: no room for the workbench: {need} bytes needed, {free} free in {work}",
             hint="make room there, then resume",
         )
-    recipe = recipe_of(source)
-    if at.name != host.name and not (at.local and host.local):
-        brought = work / "brought.db"
+    recipe, brought = recipe_of(source), work / "brought.db"
+    if elsewhere:
         digest = at.call(files.sha256_of, Path(source.db))
         transfer.copy(at, source.db, [(host, str(brought))], digest, context.moved)
         recipe = replace(recipe, db=str(brought))
     built = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member))
+    host.call(files.remove_made, brought)
     return msgspec.to_builtins(built)

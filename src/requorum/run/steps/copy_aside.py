@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import trees
+from requorum.hosts import files, trees
 from requorum.plan.values import PlanMember
 from requorum.run.context import KEPT, Context, stays_of, still_fenced
 
@@ -13,9 +13,10 @@ def do(context: Context, member: PlanMember) -> Any:
     """Copy everything in the data dir, and the WAL dir where it lies apart; a copy left half done is made again."""
     still_fenced(context, member)
     place, host = member.place, context.host(member)
-    if place.free < place.used:
+    free = host.call(files.free_bytes, Path(place.data_dir))
+    if free < place.used and not host.call(files.there, context.work(member) / "copy"):
         raise RequorumError(
-            f"{member.name}: no room for a copy of the data dir: {place.used} bytes needed, {place.free} free",
+            f"{member.name}: no room for a copy of the data dir: {place.used} bytes needed, {free} free",
             hint=f"make room on the file system of {place.data_dir}, then resume",
         )
     copied = host.call(trees.copy_children, Path(place.data_dir), context.work(member) / "copy", KEPT, stays_of(member))

@@ -8,7 +8,7 @@ from requorum.hosts import programs, tools
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey.evidence import Peer
-from requorum.survey.gather import peers_of
+from requorum.survey.live import peers_of
 
 CALL_SECONDS = 10.0
 CATCH_UP_SECONDS = 3600.0
@@ -66,6 +66,12 @@ def undo_add(context: Context, _: PlanMember | None) -> None:
     found = _new(context)
     if found is not None and found.learner:
         _ctl(context, "member", "remove", f"{found.id:x}")
+
+
+def votes(context: Context) -> bool:
+    """Whether the new member has been promoted."""
+    found = _new(context)
+    return found is not None and not found.learner
 
 
 def listed(context: Context) -> tuple[Peer, ...]:
