@@ -297,6 +297,18 @@ def test_holders(host: Connection, folder: Path, holder: Callable[[str], "subpro
     assert child.wait(5) == -signal.SIGTERM
 
 
+def test_what_is_ending_has_a_name(folder: Path) -> None:
+    """A process that ends loses its command line before its files: an etcd that was stopped is no stranger meanwhile."""
+    program = folder / "etcd"
+    program.symlink_to("/bin/true")
+    child = subprocess.Popen([program, "--name", "m1"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert processes.command_of(child.pid) == "etcd"
+    child.wait(5)
+    assert processes.command_of(child.pid) == ""
+    assert processes.command_of(0) == "a process of another container"
+
+
 def test_ports(host: Connection) -> None:
     """Whether something listens."""
     import socket

@@ -106,9 +106,10 @@ class Session:
 
     def _listen(self) -> None:
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self._said.append(line)
-            del self._said[:-50]
+        with self.process.stderr as lines:
+            for line in lines:
+                self._said.append(line)
+                del self._said[:-50]
 
     def said(self) -> str:
         """The last lines of standard error."""
@@ -127,8 +128,6 @@ class Session:
         finally:
             self.stdout.close()
             self._listener.join(timeout=1)
-            if not self._listener.is_alive() and self.process.stderr is not None:
-                self.process.stderr.close()
 
 
 def killer(session: Session, seconds: float) -> threading.Timer:

@@ -42,7 +42,7 @@ def holders_of(folders: list[Path]) -> tuple[Holder, ...]:
         if entry.name.isdigit() and int(entry.name) not in (os.getpid(), *found) and _writes(entry, inodes):
             found[int(entry.name)] = False
     return tuple(
-        Holder(pid=pid, command=_command(pid), locks=locks, ports=_ports(pid)) for pid, locks in sorted(found.items())
+        Holder(pid=pid, command=command_of(pid), locks=locks, ports=_ports(pid)) for pid, locks in sorted(found.items())
     )
 
 
@@ -101,12 +101,18 @@ def _writes(process: Path, inodes: set[tuple[int, int]]) -> bool:
     return False
 
 
-def _command(pid: int) -> str:
+def command_of(pid: int) -> str:
+    """A process's command line; of one that is ending its short name (the line goes before the files), and then nothing."""
+    if not pid:
+        return "a process of another container"
     try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip()
+        raw = line or Path(f"/proc/{pid}/comm").read_bytes().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
     except OSError:
-        return "a process that this user may not look at" if pid else "a process of another container"
-    return raw.replace(b"\0", b" ").decode(errors="replace").strip()
+        return "a process that this user may not look at"
+    return raw.decode(errors="replace")
 
 
 def _ports(pid: int) -> tuple[int, ...]:
@@ -144,6 +150,8 @@ def stop_holders(folders: Sequence[Path]) -> tuple[int, ...]:
         if not running:
             return tuple(stopped)
         for one in running:
+            if not one.command:
+                continue  # it ended between two looks
             program = os.path.basename(one.command.split(" ")[0])
             if one.pid == 0 or "etcd" not in program:
                 raise RequorumError(

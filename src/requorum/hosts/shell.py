@@ -192,7 +192,8 @@ _HOLDERS = (
     'for p in /proc/[0-9]*; do for fd in "$p"/fd/*; do t=$(readlink "$fd" 2>/dev/null) || continue; hit=; '
     'for d in "$@"; do case "$t" in "$d"/*) hit=1;; esac; done; [ "$hit" ] || continue; '
     'f=$(sed -n \'s/^flags:.*\\(.\\)$/\\1/p\' "$p/fdinfo/${fd##*/}" 2>/dev/null); case "$f" in 1|2) '
-    'printf "%s %s\\n" "${p#/proc/}" "$(tr "\\000" " " < "$p/cmdline")"; break;; esac; done; done; exit 0'
+    'c=$(tr "\\000" " " < "$p/cmdline"); [ "$c" ] || c=$(cat "$p/comm" 2>/dev/null); '
+    'printf "%s %s\\n" "${p#/proc/}" "$c"; break;; esac; done; done; exit 0'
 )
 _FAULT = (
     '[ -e "$1" ] || exit 0; at() { q=$1; while [ ! -e "$q" ]; do q=${q%/*}; done; df --output=target -- "$q" | tail -n 1; }; '
