@@ -79,11 +79,13 @@ def forget_that_it_was_promoted(world: World, run: str) -> None:
     """As if requorum had died between the promotion and the line that says so, in every copy of the journal."""
     copies = [world.state / "runs" / run / "journal.jsonl"]
     copies += [work_of(world.disk(host.name).data_dir) / run / "journal.jsonl" for host in world.hosts]
+    forgotten = 0
     for path in copies:
         whole = path.read_text().splitlines(keepends=True)
         kept = [line for line in whole if not ("-promote" in line and json.loads(line)["event"] == "done")]
-        assert len(kept) == len(whole) - 1
+        forgotten += len(whole) - len(kept)
         path.write_text("".join(kept))
+    assert forgotten >= 1, "the kill may come before the line is on every member, but not before it is anywhere"
 
 
 def test_a_replacement_is_taken_back_before_the_new_member_votes(world: World) -> None:
