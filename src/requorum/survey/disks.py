@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from requorum.etcdfiles import bbolt, datadir, mvcc, requests, simulate, verify
+from requorum.etcdfiles import bbolt, datadir, mvcc, requests, restored, simulate, verify
 from requorum.etcdfiles.bbolt import BadPage
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry
@@ -123,6 +123,12 @@ def verify_briefly(path: str) -> Brief:
     found = verify.verify_db(path)
     fault = "" if found.sound else found.damage[0].detail if found.damage else f"revisions {found.gaps[:1]} are missing"
     return Brief(hash=f"{found.hash:x}", revision=found.revision, fault=fault)
+
+
+@within(1800.0)
+def fault_of_restored(path: str, snapshot: str, *, bumped: bool) -> str:
+    """Why a restored db does not hold what its snapshot holds; empty when it does (:mod:`requorum.etcdfiles.restored`)."""
+    return restored.fault_of(path, snapshot, bumped=bumped)
 
 
 def read_process(folders: Sequence[str]) -> ProcessEvidence:
