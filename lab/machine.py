@@ -71,12 +71,12 @@ def hierarchies() -> list[Path]:
 
 
 def pids_of(groups: Iterable[Path]) -> set[int]:
-    """Every process in the groups and below them."""
+    """Every process in the groups and below them; a group that goes meanwhile has none (os.walk passes it over)."""
     pids: set[int] = set()
     for group in groups:
-        for path in group.rglob("cgroup.procs"):
+        for folder, _, _ in os.walk(group):
             with suppress(OSError):
-                pids.update(int(word) for word in path.read_text().split())
+                pids.update(int(word) for word in Path(folder, "cgroup.procs").read_text().split())
     return pids
 
 

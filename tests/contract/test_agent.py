@@ -100,7 +100,8 @@ def test_the_same_evidence(agent: Agent, disks_of: Path) -> None:
     wal = f"{data}/member/wal"
     there = agent.call(disks.read_member, data, wal, in_full=True)
     assert there == disks.read_member(data, wal, in_full=True)
-    assert agent.call(disks.verify_briefly, f"{data}/member/snap/db") == disks.verify_briefly(f"{data}/member/snap/db")
+    db = f"{data}/member/snap/db"
+    assert agent.call(disks.fault_of_restored, db, db, bumped=False) == ""
 
 
 @pytest.fixture
@@ -141,7 +142,7 @@ def test_errors_come_back_as_what_they_are(agent: Agent, tmp_path: Path) -> None
         agent.call(programs.run, ["/bin/sleep", "20"], seconds=0.2)
     (tmp_path / "db").write_bytes(b"x" * 9000)
     with pytest.raises(EtcdFileError) as bad:
-        agent.call(disks.verify_briefly, str(tmp_path / "db"))
+        agent.call(disks.fault_of_restored, str(tmp_path / "db"), str(tmp_path / "db"), bumped=False)
     assert bad.value.path == str(tmp_path / "db")
     with pytest.raises(RequorumError) as ours:
         agent.call(tools.find, [str(tmp_path)])

@@ -23,8 +23,8 @@ KNOWN_FIRST = (
     "fence",
     "look again",
     "build source",
-    "ship",
     "restore beside",
+    "ship",
     "preflight",
     "the operator's word",
 )
@@ -99,7 +99,7 @@ class TestWho:
     """Every member is in every phase that it must be in."""
 
     def test_rebuild(self) -> None:
-        """All are locked, fenced, restored and started; the source is built on one and shipped to the others."""
+        """All are locked, fenced, restored and started; the source is built on one, restored there, and shipped from it."""
         plan, everyone = rebuild(), ["m1", "m2", "m3"]
         for kind in ("lock", "fence", "restore beside", "preflight", *DESTRUCTIVE, "unlock"):
             assert on(plan, kind) == everyone, kind
@@ -108,6 +108,7 @@ class TestWho:
         assert on(plan, "ship") == [""], "one step ships to all of them at once"
         for name in everyone:
             assert name == plan.source_on or f"host{name[1:]}:" in commands(plan, "ship", "")
+        assert kinds(plan).index("restore beside") < kinds(plan).index("ship") < kinds(plan).index("preflight")
         assert {one.role for one in plan.members} == {"restore"}
 
     def test_start_as_is(self) -> None:
@@ -152,7 +153,8 @@ class TestRunbook:
         assert runbook.rest_as_text(plan, ids) == []
 
     def test_restore(self) -> None:
-        """Each member is restored beside its data under its own name, all with one token and one member list."""
+        """Each member is restored beside its data under its own name, all with one token and one member list; the data
+        itself once, where it was built."""
         plan = rebuild(hole=95)
         for number in (1, 2, 3):
             text = commands(plan, "restore beside", f"m{number}")
@@ -161,8 +163,10 @@ class TestRunbook:
             assert f"--initial-advertise-peer-urls http://10.0.0.{number}:2380" in text
             assert "--initial-cluster-token requorum-r1" in text
             assert "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380" in text
-            assert "--bump-revision 1000000 --mark-compacted" in text
-            assert "--skip-hash-check" not in text
+            here = f"m{number}" == plan.source_on
+            assert ("/source.db --data-dir" in text, "/empty.db --data-dir" in text) == (here, not here)
+            assert ("--bump-revision 1000000 --mark-compacted" in text) is here
+            assert ("--skip-hash-check" in text) is not here
 
     def test_no_bump_for_a_proven_zero_loss(self) -> None:
         """The revision is not touched where nothing is lost."""

@@ -158,6 +158,8 @@ def _untouched(bolt: Bolt, root: int, changed: _Changed) -> bool:
             return False
         if _header(bolt, level[0])[0] == bbolt.LEAF:
             break
+        if len(pages) > changed.common:
+            raise BadPage(root, "the tree goes in circles")
         level = [child for pgid in level for child in _children(bolt.page(pgid))]
     pages.sort()
     for one in changed.pages:

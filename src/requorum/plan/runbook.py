@@ -34,7 +34,7 @@ def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -
     if kind == "build source":
         return _build(plan, member)
     if kind == "restore beside":
-        return (shlex.join(restore_command(member.tools.etcdutl, plan, member)),)
+        return _restore(plan, member)
     if kind == "preflight":
         return (f"df {q(place.data_dir)}", "# owner, mode, free space, and that nothing runs on the files")
     if kind == "set aside":
@@ -126,10 +126,11 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
     if kind == "ship":
         source = plan.member(plan.source_on)
         others = [one for one in plan.started if one.name != source.name]
-        path = f"{work_of(source, plan.run)}/source.db"
+        db = "new/member/snap/db"
+        path = f"{work_of(source, plan.run)}/{db}"
         return (
             *(
-                f"scp -3 {q(f'{source.host}:{path}')} {q(f'{one.host}:{work_of(one, plan.run)}/source.db')}"
+                f"scp -3 {q(f'{source.host}:{path}')} {q(f'{one.host}:{work_of(one, plan.run)}/{db}')}"
                 for one in others
             ),
             "# sha256sum must be the same everywhere",
@@ -199,14 +200,27 @@ def _build(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _restore(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    line = shlex.join(restore_command(member.tools.etcdutl, plan, member))
+    if member.name == plan.source_on:
+        return (line,)
+    source = plan.member(plan.source_on)
+    snapshot = f"{source.host}:{work_of(source, plan.run)}/source.db"
+    return (f"# empty.db is the db of an etcd without data; by hand, {q(snapshot)} will do as well", line)
+
+
 def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
-    """``etcdutl snapshot restore`` for one member, beside its old data."""
-    work = work_of(member, plan.run)
+    """``etcdutl snapshot restore`` for one member, beside its old data.
+
+    Where the source was built it restores the source. Elsewhere it makes the member's own log, from a db without data:
+    the restored db is brought there afterwards.
+    """
+    work, here = work_of(member, plan.run), member.name == plan.source_on
     argv = [
         etcdutl,
         "snapshot",
         "restore",
-        f"{work}/source.db",
+        f"{work}/source.db" if here else f"{work}/empty.db",
         "--data-dir",
         f"{work}/new",
         "--name",
@@ -220,7 +234,9 @@ def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
     ]
     if member.place.wal_apart:
         argv += ["--wal-dir", f"{wal_work_of(member, plan.run)}/new-wal"]
-    if plan.bump:
+    if not here:
+        argv.append("--skip-hash-check=true")
+    elif plan.bump:
         argv += ["--bump-revision", str(plan.bump), "--mark-compacted"]
     return argv
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -106,23 +105,6 @@ def read_snapshot(path: str, host: str, *, in_full: bool) -> SnapshotEvidence:
     except EtcdFileError as err:
         return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=str(err)))
     return SnapshotEvidence(path=path, host=host, db=db_evidence(facts, verified, facts.consistent_index))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brief:
-    """A db read in full, in short. ``fault`` is the first thing that is wrong with it."""
-
-    hash: str
-    revision: int
-    fault: str
-
-
-@within(1800.0)
-def verify_briefly(path: str) -> Brief:
-    """Read a db in full; raises EtcdFileError when it cannot be read at all."""
-    found = verify.verify_db(path)
-    fault = "" if found.sound else found.damage[0].detail if found.damage else f"revisions {found.gaps[:1]} are missing"
-    return Brief(hash=f"{found.hash:x}", revision=found.revision, fault=fault)
 
 
 @within(1800.0)

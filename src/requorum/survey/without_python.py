@@ -21,7 +21,6 @@ from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files, programs, shell
 from requorum.hosts.shell import Shell
 from requorum.survey import disks
-from requorum.survey.disks import Brief
 from requorum.survey.evidence import Checked, DbEvidence, LogEvidence, Place, SnapshotEvidence, Tail, Unknown
 
 PAGES = 100
@@ -181,15 +180,6 @@ def read_place(host: Shell, layout: Layout) -> Place | Unknown:
     )
 
 
-def verify_briefly(host: Shell, path: str) -> Brief:
-    """A db read in full by ``etcdutl snapshot status``."""
-    try:
-        status = _status(host, path)
-    except programs.ProgramError as err:
-        raise EtcdFileError(path, f"etcdutl cannot read it: {err}") from err
-    return Brief(hash=f"{int(status['hash']):x}", revision=int(status["revision"]), fault="")
-
-
 def read_snapshot(host: Shell, path: str, name: str, *, in_full: bool) -> SnapshotEvidence:
     """A snapshot file on such a host."""
     work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
@@ -204,7 +194,6 @@ def register() -> None:
     ours: dict[Callable[..., Any], Callable[..., Any]] = {
         disks.read_member: read_member,
         disks.read_place: read_place,
-        disks.verify_briefly: verify_briefly,
         disks.read_snapshot: read_snapshot,
         mvcc.read_facts: _facts,
     }

@@ -1,76 +1,109 @@
-"""Restore the snapshot beside a member's old data, and compare the result with it."""
+"""Restore the snapshot beside the old data where it was built; elsewhere make the members' own logs.
 
+The snapshot is restored once, and the result compared with it. What ``etcdutl snapshot restore`` writes beside the db
+(the log, the ``.snap``) depends on the members alone, so the others make theirs from a db without data, and are brought
+the restored db afterwards: the same bytes, half the writing, and room for one db instead of two.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
+from requorum.etcdfiles import emptydb
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files, programs, trees
 from requorum.plan import runbook
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
-from requorum.run.steps import ship
 from requorum.survey import disks
 
 RESTORE_SECONDS = 1800.0
+LOG_BYTES = 64 << 20
+"""etcdutl preallocates a WAL file of this size."""
 
 
 def do(context: Context, member: PlanMember) -> Any:
     """``etcdutl snapshot restore`` with the member's own name and URLs; a half-done one is made anew.
 
-    etcdutl compares the snapshot with the sha256 at its end. What came out is compared with the snapshot, which was read
-    in full when it was built.
+    Returns the sha256 of the restored db (none where it is still to come), and of the ``.snap`` beside it.
     """
-    digest = ship.sha256_of_source(context)
-    host = context.host(member)
+    host, here = context.host(member), member.name == context.plan.source_on
     new, new_wal = context.work(member) / "new", context.wal_work(member) / "new-wal"
+    empty = context.work(member) / "empty.db"
     host.call(files.remove_made, new)
+    _room(context, member)
     if member.place.wal_apart:
         host.call(files.make_dir, new_wal.parent)
         host.call(files.remove_made, new_wal)
+    if not here:
+        host.call(files.write_durably, empty, emptydb.content())
     argv = runbook.restore_command(context.tools(member).etcdutl, context.plan, member)
     try:
         host.call(programs.run, argv, seconds=RESTORE_SECONDS, cwd=str(context.work(member)))
-        hash_there = _compare(context, member, new / "member" / "snap" / "db")
     except programs.ProgramError as err:
         raise RequorumError(
             f"{member.name}: the snapshot could not be restored: {err}", hint=f"the command was: {err.command}"
         ) from err
+    host.call(files.remove_made, empty)
+    digest = _compared(context, member) if here else ""
+    own(context, member)
+    return {"sha256": digest, "snap_sha256": _snap_sha256(context, member)}
+
+
+def _room(context: Context, member: PlanMember) -> None:
+    """Raise RequorumError when the restored db and its log do not fit beside the old data."""
+    built = context.journal.result("build source", context.plan.source_on)
+    if not isinstance(built, dict):
+        raise RequorumError("the journal does not say what the workbench built")
+    need, folder = int(built["size"]) + LOG_BYTES, context.work(member)
+    free = context.host(member).call(files.free_bytes, folder)
+    if free < need:
+        raise RequorumError(
+            f"{member.name}: no room for the restored data: {need} bytes needed, {free} free in {folder}",
+            hint="make room there, then resume",
+        )
+
+
+def restored_db(context: Context, member: PlanMember) -> Path:
+    """The restored db, until it is moved in."""
+    return context.work(member) / "new" / "member" / "snap" / "db"
+
+
+def _compared(context: Context, member: PlanMember) -> str:
+    """The sha256 of a restored db; raises RequorumError when it holds anything but its snapshot."""
+    host, db = context.host(member), restored_db(context, member)
+    snapshot = str(context.work(member) / "source.db")
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            digest = pool.submit(host.call, files.sha256_of, db)
+            fault = host.call(disks.fault_of_restored, str(db), snapshot, bumped=context.plan.bump > 0)
+            found = digest.result()
     except EtcdFileError as err:
         raise RequorumError(f"{member.name}: the restored db cannot be read: {err}") from err
-    own(context, member, new, new_wal)
-    return {"sha256": digest, "hash": hash_there}
+    if fault:
+        raise RequorumError(
+            f"{member.name}: the restored db does not hold what the snapshot holds: {fault}",
+            hint="the disk or the memory of this host may be failing; resume restores it again",
+        )
+    return found
 
 
-def _compare(context: Context, member: PlanMember, db: Path) -> str:
-    """Raise RequorumError when a restored db holds anything but its snapshot.
-
-    A host without Python cannot compare: etcdutl's hash of its db is returned, and that of the source's host, which the
-    preflight compares. The hash is empty where nobody needs it.
-    """
-    host, bare = context.host(member), [one for one in context.plan.started if context.host(one).bare]
-    if not host.bare:
-        snapshot = str(context.work(member) / "source.db")
-        fault = host.call(disks.fault_of_restored, str(db), snapshot, bumped=context.plan.bump > 0)
-        if fault:
-            raise RequorumError(
-                f"{member.name}: the restored db does not hold what the snapshot holds: {fault}",
-                hint="the disk or the memory of this host may be failing; resume restores it again",
-            )
-    if not bare or member.name not in (context.plan.source_on, *(one.name for one in bare)):
-        return ""
-    found = host.call(disks.verify_briefly, str(db))
-    if found.fault:
-        raise RequorumError(f"{member.name}: the restored db is not sound: {found.fault}")
-    return found.hash
+def _snap_sha256(context: Context, member: PlanMember) -> str:
+    """The sha256 of the ``.snap``: who the members are, and where their logs begin."""
+    host, folder = context.host(member), restored_db(context, member).parent
+    names = [name for name in host.call(files.names_in, folder) if name.endswith(".snap")]
+    if len(names) != 1:
+        raise RequorumError(f"{member.name}: etcdutl left {len(names)} .snap files in {folder}, one was expected")
+    return host.call(files.sha256_of, folder / names[0])
 
 
-def own(context: Context, member: PlanMember, new: Path, new_wal: Path) -> None:
+def own(context: Context, member: PlanMember) -> None:
     """Give the restored files the owner of the old ones, and make them durable."""
     host = context.host(member)
-    pairs = [(new, Path(member.place.data_dir))]
+    pairs = [(context.work(member) / "new", Path(member.place.data_dir))]
     if member.place.wal_apart:
-        pairs.append((new_wal, Path(member.place.wal_dir)))
+        pairs.append((context.wal_work(member) / "new-wal", Path(member.place.wal_dir)))
     for made, old in pairs:
         if host.call(files.there, old):
             host.call(trees.own_tree_like, made, old)

@@ -1,5 +1,6 @@
-"""Bring the snapshot to every member at once: the same bytes everywhere, on disk before anything goes on."""
+"""Bring the restored db to every other member at once: the same bytes everywhere, on disk before anything goes on."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -7,28 +8,50 @@ from requorum.errors import RequorumError
 from requorum.hosts import files, transfer
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
+from requorum.run.steps.restore_beside import own, restored_db
 
 
 def do(context: Context, _: PlanMember | None) -> Any:
     """Copy, fsync, compare the sha256; a file that is there and right is not sent again."""
-    expected = sha256_of_source(context)
     at = context.plan.member(context.plan.source_on)
-    source = context.work(at) / "source.db"
+    expected = _restored(context, at)["sha256"]
+    _same_members(context, at)
+    source = restored_db(context, at)
     size = context.host(at).call(files.size_of, str(source))
     wanted: list[tuple[PlanMember, str]] = []
     for member in context.plan.started:
-        host, target = context.host(member), context.work(member) / "source.db"
+        host, target = context.host(member), restored_db(context, member)
         if member.name == at.name or (
             host.call(files.there, target) and host.call(files.sha256_of, target) == expected
         ):
             continue
-        _room(context, member, size)
         wanted.append((member, str(target)))
     relayed = _straight(context, at, str(source), wanted, expected)
     if relayed:
         aims = [(context.host(member), target) for member, target in relayed]
         transfer.copy(context.host(at), str(source), aims, expected, context.moved)
+    others = [member for member in context.plan.started if member.name != at.name]
+    with ThreadPoolExecutor(max_workers=max(len(others), 1)) as pool:
+        list(pool.map(lambda member: own(context, member), others))
     return {"sha256": expected, "sent": len(wanted), "relayed": len(relayed), "bytes": size}
+
+
+def _restored(context: Context, member: PlanMember) -> dict[str, str]:
+    found = context.journal.result("restore beside", member.name)
+    if not isinstance(found, dict):
+        raise RequorumError(f"the journal does not say what was restored on {member.name}")
+    return found
+
+
+def _same_members(context: Context, at: PlanMember) -> None:
+    """The members' logs must begin where the db that they are brought ends: each ``.snap`` is that of the source's host."""
+    wanted = _restored(context, at)["snap_sha256"]
+    for member in context.plan.started:
+        if _restored(context, member)["snap_sha256"] != wanted:
+            raise RequorumError(
+                f"{member.name}: what etcdutl wrote beside the db is not what it wrote on {at.name}",
+                hint="are their etcdutl of one version?",
+            )
 
 
 def _straight(
@@ -50,22 +73,3 @@ def _peer(context: Context, member: PlanMember) -> transfer.Peer | None:
     if member.config.peer is None or not parts.hostname or host.local or host.bare:
         return None
     return transfer.Peer(host=host, address=parts.hostname, port=parts.port or 2380, tls=member.config.peer)
-
-
-def sha256_of_source(context: Context) -> str:
-    """What the workbench built, by the journal."""
-    built = context.journal.result("build source", context.plan.source_on)
-    if not isinstance(built, dict):
-        raise RequorumError("the journal does not say what the workbench built")
-    return str(built["sha256"])
-
-
-def _room(context: Context, member: PlanMember, size: int) -> None:
-    need = 2 * size + (64 << 20)
-    folder = context.work(member)
-    free = context.host(member).call(files.free_bytes, folder)
-    if free < need:
-        raise RequorumError(
-            f"{member.name}: no room for the snapshot and the restored data: {need} bytes needed, {free} free in {folder}",
-            hint="make room there, then resume",
-        )
