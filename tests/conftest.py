@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,9 @@ from requorum.rehearsal.load import Load
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")  # what lands is judged on the same examples; new ones are drawn on developers' machines
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A suite that a script starts in the background is given an ignored Ctrl-C, and would hand that on to all it starts."""
 
 ACKNOWLEDGED_WRITES = 600
 PROGRAMS = ("etcd", "etcdctl", "etcdutl")

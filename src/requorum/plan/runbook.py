@@ -203,7 +203,7 @@ def _build(plan: Plan, member: PlanMember) -> tuple[str, ...]:
 def _restore(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     line = shlex.join(restore_command(member.tools.etcdutl, plan, member))
     if member.name == plan.source_on:
-        return (line,)
+        return (line, "# the result is compared with source.db, page by page")
     source = plan.member(plan.source_on)
     snapshot = f"{source.host}:{work_of(source, plan.run)}/source.db"
     return (f"# empty.db is the db of an etcd without data; by hand, {q(snapshot)} will do as well", line)
@@ -211,6 +211,9 @@ def _restore(plan: Plan, member: PlanMember) -> tuple[str, ...]:
 
 def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
     """``etcdutl snapshot restore`` for one member, beside its old data.
+
+    The hash check would tell that the snapshot's sha256 is the one that was just written behind it. What came out is
+    compared with the snapshot instead.
 
     Where the source was built it restores the source. Elsewhere it makes the member's own log, from a db without data:
     the restored db is brought there afterwards.
@@ -234,9 +237,8 @@ def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
     ]
     if member.place.wal_apart:
         argv += ["--wal-dir", f"{wal_work_of(member, plan.run)}/new-wal"]
-    if not here:
-        argv.append("--skip-hash-check=true")
-    elif plan.bump:
+    argv.append("--skip-hash-check=true")
+    if here and plan.bump:
         argv += ["--bump-revision", str(plan.bump), "--mark-compacted"]
     return argv
 

@@ -19,7 +19,7 @@ ROOM = 3
 
 
 def do(context: Context, member: PlanMember) -> Any:
-    """Replay, open, save, read in full, compare with the prediction."""
+    """Replay, open, save, compare with the prediction; it is read in full while it is restored."""
     source, host = context.source, context.host(member)
     work = context.work(member)
     if source.member:
@@ -38,6 +38,6 @@ def do(context: Context, member: PlanMember) -> Any:
         digest = at.call(files.sha256_of, Path(source.db))
         transfer.copy(at, source.db, [(host, str(brought))], digest, context.moved)
         recipe = replace(recipe, db=str(brought))
-    built = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member))
+    built = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member), in_full=False)
     host.call(files.remove_made, brought)
     return msgspec.to_builtins(built)

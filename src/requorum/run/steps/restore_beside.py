@@ -1,8 +1,8 @@
 """Restore the snapshot beside the old data where it was built; elsewhere make the members' own logs.
 
-The snapshot is restored once, and the result compared with it. What ``etcdutl snapshot restore`` writes beside the db
-(the log, the ``.snap``) depends on the members alone, so the others make theirs from a db without data, and are brought
-the restored db afterwards: the same bytes, half the writing, and room for one db instead of two.
+The snapshot is restored once, read in full meanwhile, and the result compared with it. What ``etcdutl snapshot
+restore`` writes beside the db (the log, the ``.snap``) depends on the members alone, so the others make theirs from a db
+without data, and are brought the restored db afterwards: the same bytes, half the writing, room for one db, not for two.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +17,7 @@ from requorum.plan import runbook
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey import disks
+from requorum.workbench import bench
 
 RESTORE_SECONDS = 1800.0
 LOG_BYTES = 64 << 20
@@ -39,12 +40,16 @@ def do(context: Context, member: PlanMember) -> Any:
     if not here:
         host.call(files.write_durably, empty, emptydb.content())
     argv = runbook.restore_command(context.tools(member).etcdutl, context.plan, member)
-    try:
-        host.call(programs.run, argv, seconds=RESTORE_SECONDS, cwd=str(context.work(member)))
-    except programs.ProgramError as err:
-        raise RequorumError(
-            f"{member.name}: the snapshot could not be restored: {err}", hint=f"the command was: {err.command}"
-        ) from err
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        reading = pool.submit(host.call, bench.read, context.work(member) / "source.db") if here else None
+        try:
+            host.call(programs.run, argv, seconds=RESTORE_SECONDS, cwd=str(context.work(member)))
+        except programs.ProgramError as err:
+            raise RequorumError(
+                f"{member.name}: the snapshot could not be restored: {err}", hint=f"the command was: {err.command}"
+            ) from err
+        if reading is not None:
+            reading.result()
     host.call(files.remove_made, empty)
     digest = _compared(context, member) if here else ""
     own(context, member)
