@@ -185,9 +185,9 @@ def _make_group(group: Path) -> None:
 
 def _remove_group(group: Path) -> None:
     """Remove a control group and those below it, as far as they are empty."""
-    for folder in sorted((one for one in (group, *group.rglob("*")) if one.is_dir()), reverse=True):
+    for folder, _, _ in os.walk(group, topdown=False):
         with suppress(OSError):
-            folder.rmdir()
+            os.rmdir(folder)
 
 
 def _kill(pid: int) -> None:
