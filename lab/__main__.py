@@ -48,6 +48,7 @@ def main() -> None:
 @click.option("--jump", is_flag=True, help="Let admin in alone, through a jump host, with sudo.")
 @click.option("--no-python", multiple=True, metavar="HOST", help="This host has no Python; may be given again.")
 @click.option("--events", is_flag=True, help="Add a second cluster, etcd-events.")
+@click.option("--static-pods", is_flag=True, help="etcd under a real kubelet, in kubeadm's layout.")
 @click.option("--snapshot-count", type=int, default=100_000, show_default=True)
 @click.option("--quota", type=int, default=2_147_483_648, show_default=True, help="Of the database, in bytes.")
 @click.option("--etcd-dir", default="", metavar="DIR", help="Where etcd, etcdctl and etcdutl are.")

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import access, kubespray
+from lab import access, images, kubernetes, kubespray, staticpods
 from lab.kubespray import CERTIFICATES, EVENTS, MAIN, SERVICES, Cluster, Place
 from lab.options import JUMP, Options
+from lab.programs import run
+from lab.staticpods import IMAGES, PAUSE
 
 UNITS = "etc/systemd/system"
 ENDS = (".pem", "-key.pem")
@@ -19,12 +21,19 @@ def clusters(options: Options) -> tuple[Cluster, ...]:
 
 
 def write_shared(layer: Path, options: Options) -> None:
-    """Write the layer that all hosts have in common: the etcd programs."""
+    """Write the layer that all hosts have in common: the etcd programs, or kubelet and the images with them."""
     folder = layer / "usr/local/bin"
     folder.mkdir(parents=True)
-    for program in ("etcd", "etcdctl", "etcdutl"):
-        shutil.copy(Path(options.etcd_dir) / program, folder / program)
-        (folder / program).chmod(0o755)
+    programs = [Path(options.etcd_dir) / name for name in ("etcd", "etcdctl", "etcdutl")]
+    if options.static_pods:
+        named = {f"/usr/local/bin/{one.name}": one for one in programs}
+        images.write(layer / IMAGES.lstrip("/") / "etcd.tar", etcd_image(options), named, ["etcd"])
+        sleep = Path("/bin/sleep")
+        images.write(layer / IMAGES.lstrip("/") / "pause.tar", PAUSE, {"/bin/sleep": sleep}, ["/bin/sleep", "infinity"])
+        programs = [kubernetes.built() / "kubelet"]
+    for program in programs:
+        shutil.copy(program, folder / program.name)
+        (folder / program.name).chmod(0o755)
 
 
 def write_host(root: Path, place: Place, places: Sequence[Place], gateway: str) -> None:
@@ -38,6 +47,9 @@ def write_host(root: Path, place: Place, places: Sequence[Place], gateway: str) 
 
 def write_node(root: Path, place: Place, places: Sequence[Place], options: Options, pki: Path) -> None:
     """Write a host of etcd: certificates, environment files, units, empty data dirs."""
+    if options.static_pods:
+        _write_static_pods(root, place, places, options, pki)
+        return
     owner = access.ids_of(root, options.user)
     folder = root / CERTIFICATES.lstrip("/")
     folder.mkdir(parents=True)
@@ -61,6 +73,37 @@ def write_node(root: Path, place: Place, places: Sequence[Place], options: Optio
     if place.name in options.no_python:
         for path in (root / "usr/bin").glob("python3*"):
             path.unlink()
+
+
+def etcd_image(options: Options) -> str:
+    """The name of etcd's image on hosts with static pods."""
+    said = run([Path(options.etcd_dir) / "etcd", "--version"]).stdout
+    return staticpods.etcd_image(said.splitlines()[0].rpartition(" ")[2])
+
+
+def _write_static_pods(root: Path, place: Place, places: Sequence[Place], options: Options, pki: Path) -> None:
+    """Write a host of etcd as kubeadm lays it out: certificates, the manifest, kubelet and containerd."""
+    folder = root / staticpods.PKI.lstrip("/")
+    folder.mkdir(parents=True)
+    shutil.copy(pki / "ca.pem", folder / "ca.crt")
+    for name, kind in staticpods.CERTIFICATES.items():
+        shutil.copy(pki / f"{kind}-{place.name}.pem", folder / f"{name}.crt")
+        shutil.copy(pki / f"{kind}-{place.name}-key.pem", folder / f"{name}.key")
+    (root / MAIN.data_dir.lstrip("/")).mkdir(mode=0o700)
+    nodes = [one for one in places if one.name != JUMP]
+    manifest = staticpods.etcd_manifest(place, nodes, etcd_image(options), options.quota)
+    for path, text in (
+        (f"{staticpods.MANIFESTS}/etcd.yaml", manifest),
+        ("/var/lib/kubelet/config.yaml", staticpods.kubelet_config()),
+        ("/etc/containerd/config.toml", staticpods.containerd_config()),
+    ):
+        file = root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o600)
+    _enable(root, "lab-kubelet-host", staticpods.host_unit())
+    _enable(root, "lab-images", staticpods.images_unit())
+    _enable(root, "kubelet", staticpods.kubelet_unit(place.address))
 
 
 def let_wal_in(root: Path, options: Options, *, may: bool) -> None:

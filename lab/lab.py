@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import access, certificates, disk, machine, network, options, rootfs
+from lab import access, certificates, disk, kubernetes, machine, network, options, rootfs
 from lab.host import ROOTFS, SHARED, Host, hosts_of
 from lab.kubespray import MAIN, Cluster
 from lab.options import JUMP, Options
@@ -21,6 +21,8 @@ from lab.programs import LabError, run
 
 BOOT_SECONDS = 60.0
 HEALTHY_SECONDS = 60.0
+POD_SECONDS = 150.0
+"""A pod is up half a minute after its kubelet, later when it has to try again."""
 LOGIN_SECONDS = 30.0
 WHY_NO_ETCD = "journalctl -u etcd -n 100 -o cat | grep -E 'panic|fatal|error' | tail -n 3"
 
@@ -41,7 +43,9 @@ class Lab:
         asked = Options(hosts=hosts, **wanted).checked()
         lab = cls(name=name, folder=options.folder_of(name), options=asked)
         rootfs.install_programs()
-        lower = rootfs.built()
+        if asked.static_pods:
+            kubernetes.built()
+        lower = rootfs.built(rootfs.STATIC_PODS if asked.static_pods else ())
         try:
             lab.folder.mkdir(parents=True)
         except FileExistsError:
@@ -165,7 +169,7 @@ class Lab:
             network.enter(
                 self.name,
                 [
-                    self.folder / SHARED / "usr/local/bin/etcdctl",
+                    Path(self.options.etcd_dir) / "etcdctl",
                     f"--endpoints={','.join(f'https://{one.address}:{cluster.client_port}' for one in asked)}",
                     f"--cacert={self.pki / 'ca.pem'}",
                     f"--cert={self.pki / 'admin-node1.pem'}",
@@ -241,8 +245,11 @@ class Lab:
                 disk.write_node(one.root, one.place, places, self.options, self.pki)
 
     def _start(self) -> None:
-        """Boot all hosts into a new cluster; from then on their files say that the cluster exists."""
+        """Boot all hosts into a new cluster; from then on their files say that the cluster exists (not kubeadm's)."""
         self.boot()
+        if self.options.static_pods:
+            self.wait_healthy(POD_SECONDS)
+            return
         self.wait_healthy()
         places = [one.place for one in self.hosts]
         for one in self.hosts:

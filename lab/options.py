@@ -21,7 +21,7 @@ class Options:
 
     ``user`` runs etcd; ``wal_dir`` is ETCD_WAL_DIR, empty for none; ``data_mount`` makes /var/lib/etcd a file system
     of its own; ``jump`` adds a host that alone is let in by the others; hosts in ``no_python`` have no Python;
-    ``events`` adds etcd-events; ``quota`` is in bytes.
+    ``events`` adds etcd-events; ``quota`` is in bytes. ``static_pods``: etcd runs under a kubelet, as kubeadm sets it up.
     """
 
     hosts: int = 3
@@ -31,6 +31,7 @@ class Options:
     jump: bool = False
     no_python: tuple[str, ...] = ()
     events: bool = False
+    static_pods: bool = False
     snapshot_count: int = 100_000
     quota: int = 2_147_483_648
     etcd_dir: str = ""
@@ -44,6 +45,10 @@ class Options:
             raise LabError(f"this lab has no host {unknown[0]} to be without Python")
         if self.user not in ("root", "etcd"):
             raise LabError(f"the hosts have no user {self.user} to run etcd as", "root or etcd")
+        if self.static_pods and (self.user != "root" or self.wal_dir or self.data_mount or self.events):
+            raise LabError(
+                "hosts with static pods have kubeadm's layout", "leave out the other options of etcd's layout"
+            )
         if self.wal_dir and not self.wal_dir.startswith("/"):
             raise LabError(f"--wal-dir must be absolute, not {self.wal_dir}")
         folder = Path(self.etcd_dir or os.environ.get("REQUORUM_TEST_ETCD_DIR") or cache().parent / "etcd-3.5.30")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.programs import LabError, run
@@ -25,6 +26,8 @@ PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "iproute2", "procps"),
     *("sudo", "mount", "util-linux"),
 )
+STATIC_PODS = ("containerd", "runc", "iptables", "conntrack", "ethtool", "socat", "kmod")
+"""What hosts with a kubelet have besides."""
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 SLEEPERS = (
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"),
@@ -48,9 +51,9 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "requorum" / "lab"
 
 
-def install_programs() -> None:
-    """Install the Debian packages of the programs that the lab runs, if any is missing."""
-    missing = sorted({package for program, package in NEEDED.items() if not shutil.which(program)})
+def install_programs(needed: Mapping[str, str] = NEEDED) -> None:
+    """Install the Debian packages of the programs that are run on this machine, if any is missing."""
+    missing = sorted({package for program, package in needed.items() if not shutil.which(program)})
     if not missing:
         return
     print(f"installing {' '.join(missing)}", file=sys.stderr)
@@ -63,9 +66,11 @@ def install_programs() -> None:
     )
 
 
-def built() -> Path:
-    """The folder of the root file system; builds it if it is not there yet. Safe when two processes ask at once."""
-    recipe = "\n".join((RELEASE, *PACKAGES, *LEFT_OUT, *HOOKS))
+def built(more: Sequence[str] = ()) -> Path:
+    """The folder of the root file system, with some packages ``more``; builds it if it is not there yet. Safe when two
+    processes ask at once."""
+    packages = (*PACKAGES, *more)
+    recipe = "\n".join((RELEASE, *packages, *LEFT_OUT, *HOOKS))
     folder = cache() / f"rootfs-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
@@ -73,11 +78,11 @@ def built() -> Path:
     with (cache() / "rootfs.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _build(folder)
+            _build(folder, packages)
     return folder
 
 
-def _build(folder: Path) -> None:
+def _build(folder: Path, packages: Sequence[str]) -> None:
     """Build beside ``folder`` and rename; whoever calls holds the lock, so what lies there is left of a crash."""
     print(f"building the hosts' root file system in {folder}, once (about a minute)", file=sys.stderr)
     work = folder.with_name(folder.name + ".new")
@@ -85,7 +90,7 @@ def _build(folder: Path) -> None:
     try:
         run(
             [
-                *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}"),
+                *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(packages)}"),
                 '--aptopt=Acquire::Languages "none"',
                 *(f"--dpkgopt=path-exclude={one}" for one in LEFT_OUT),
                 *(f"--customize-hook={one}" for one in HOOKS),

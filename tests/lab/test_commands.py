@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lab import staticpods
 from lab.kubespray import SERVICES
 from requorum.hosts.units import FENCE, MARK, folder_of
 
@@ -155,3 +156,21 @@ def test_a_sudo_password_is_asked_for(up: Callable[..., World]) -> None:
     found = world.end(world.start("survey", "-K", "-o", "json", said="a-secret\n")).answer
     assert [one["reachable"] for one in found["survey"]["members"]] == [True, True, True]
     assert "a-secret" not in json.dumps(found)
+
+
+def test_etcd_that_is_a_static_pod_is_named(world: World) -> None:
+    """Where etcd's unit is missing and kubeadm's manifest is there, the survey says what runs instead, and nothing is
+    recovered on it.
+    """
+    world.lab.ssh("node3", "systemctl disable --now etcd; rm /etc/systemd/system/etcd.service; systemctl daemon-reload")
+    path = world.lab.host("node3").root / "etc/kubernetes/manifests/etcd.yaml"
+    path.parent.mkdir(parents=True)
+    places = [one.place for one in world.lab.hosts]
+    path.write_text(staticpods.etcd_manifest(places[2], places, staticpods.etcd_image("3.5.30"), 2 << 30))
+    (member,) = (one for one in world.survey()["survey"]["members"] if one["host"] == "node3")
+    why = member["config"]["unknown"]
+    assert "etcd is a static pod there (member node3, registry.k8s.io/etcd:3.5.30-0" in why
+    world.lab.ssh("node1", "systemctl stop etcd")
+    refused = world.requorum("recover", *world.yes, codes=(REFUSED,))
+    assert "etcd3" in refused.err
+    assert "static pod" in refused.err

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from requorum.deployments import envfile, settings
+from requorum.deployments import envfile, manifest, settings
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 from requorum.hosts import files, processes, units
@@ -21,7 +21,7 @@ def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment:
     """The unit as systemd on that host knows it; raises RequorumError when it is not installed."""
     (unit,) = host.call(units.show, [named.unit])
     if not unit.there:
-        raise RequorumError(f"{host.name}: there is no unit {named.unit} ({unit.load})", hint="is this an etcd host?")
+        raise _not_installed(host, named.unit, unit.load)
     environment = dict(unit.environment)
     flags = settings.from_flags(unit.argv, environment)
     return replace(
@@ -33,6 +33,22 @@ def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment:
         user=unit.user,
         wanted=unit.wanted,
         fenced_by=unit.fenced_by,
+    )
+
+
+def _not_installed(host: Connection, unit: str, load: str) -> RequorumError:
+    """Why there is no such unit: etcd may be a static pod there."""
+    path = manifest.FOLDER / "etcd.yaml"
+    try:
+        pod = manifest.read(host.call(files.read_file, path), str(path))
+    except FileNotFoundError:
+        pod = None
+    if pod is None:
+        return RequorumError(f"{host.name}: there is no unit {unit} ({load})", hint="is this an etcd host?")
+    name = pod.settings.get("name", "default")
+    return RequorumError(
+        f"{host.name}: etcd is a static pod there (member {name}, {pod.image}, {path}): requorum does not recover those yet",
+        hint="copies of the data dirs can be surveyed and rebuilt from: requorum survey DIR…, requorum rebuild DIR… -o FILE",
     )
 
 

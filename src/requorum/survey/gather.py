@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from requorum.deployments import kinds
+from requorum.deployments import kinds, manifest
 from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
@@ -32,9 +32,6 @@ from requorum.survey.evidence import (
     Survey,
     Unknown,
 )
-
-MANIFESTS = Path("/etc/kubernetes/manifests")
-"""Where kubelet finds its static pods unless it is configured otherwise."""
 
 without_python.register()
 
@@ -164,7 +161,7 @@ def look_at_host(host: Host, connection: Connection) -> HostEvidence:
         ahead = there - (before + time.time()) / 2
         found = dataclasses.replace(found, clock_ahead=round(ahead, 1), python=not connection.bare)
         services = services_of(connection) if isinstance(host.etcd, SystemdDeployment) else ()
-        manifests = connection.call(files.names_in, MANIFESTS) if services else []
+        manifests = connection.call(files.names_in, manifest.FOLDER) if services else []
     except Unreachable as err:
         return dataclasses.replace(found, unreachable=err.message)
     except (RequorumError, OSError) as err:

@@ -1,0 +1,98 @@
+"""A real kubelet and kube-apiserver: built once from Debian's source package, and kept in the user's cache.
+
+Debian ships the source of 1.20.2 with all that it vendors, and no kubelet. It wants Go 1.19 and the old layout of a
+GOPATH; that compiler comes from Debian, too, and is unpacked beside the build, not installed.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.programs import run
+from lab.rootfs import BUILD_SECONDS, RELEASE, cache, debian_address, install_programs
+
+SOURCE = "kubernetes"
+COMPILER = ("golang-1.19-go", "golang-1.19-src")
+PROGRAMS = ("kubelet", "kube-apiserver")
+NEEDED = {"make": "make", "gcc": "gcc", "rsync": "rsync"}
+"""What the build runs besides the compiler, and the Debian package that has each."""
+GENERATED = "make generated_files"
+"""The API server is not whole without the code that its own tools generate."""
+_VERSION = "1.20.2"
+
+
+def built() -> Path:
+    """The folder with the programs; builds them if they are not there yet. Safe when two processes ask at once."""
+    recipe = "\n".join((RELEASE, SOURCE, _VERSION, *COMPILER, *PROGRAMS, GENERATED))
+    folder = cache() / f"kubernetes-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if folder.is_dir():
+        return folder
+    cache().mkdir(parents=True, exist_ok=True)
+    with (cache() / "kubernetes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _build(folder)
+    return folder
+
+
+def _build(folder: Path) -> None:
+    """Build beside ``folder`` and rename the programs to it; whoever calls holds the lock."""
+    install_programs(NEEDED)
+    print(f"building {' and '.join(PROGRAMS)} in {folder}, once (some ten minutes)", file=sys.stderr)
+    work = folder.with_name(folder.name + ".new")
+    subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
+    try:
+        _fetch(work)
+        tree = work / "go/src/k8s.io/kubernetes"
+        tree.mkdir(parents=True)
+        (source,) = work.glob("*.orig.tar.*")
+        run(["tar", "-xf", source, "-C", tree, "--strip-components=1"], seconds=BUILD_SECONDS)
+        env = _environment(work)
+        run(["make", "-C", tree, "generated_files"], seconds=BUILD_SECONDS, env=env)
+        done = work / "programs"
+        done.mkdir()
+        for program in PROGRAMS:
+            words: list[str | Path] = [
+                "go",
+                "build",
+                "-trimpath",
+                "-o",
+                done / program,
+                f"k8s.io/kubernetes/cmd/{program}",
+            ]
+            run(words, seconds=BUILD_SECONDS, env=env)
+        done.rename(folder)
+    finally:
+        subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
+
+
+def _fetch(work: Path) -> None:
+    """The source, and the compiler unpacked; with package lists of their own, so that the machine's stay as they are."""
+    (work / "lists/partial").mkdir(parents=True)
+    sources, address = work / "sources.list", debian_address()
+    sources.write_text("".join(f"{kind} {address} {RELEASE} main\n" for kind in ("deb", "deb-src")))
+    own = [f"Dir::Etc::SourceList={sources}", "Dir::Etc::SourceParts=/dev/null", f"Dir::State::lists={work / 'lists'}"]
+    words = ["apt-get", "-qq", *(word for one in (*own, "APT::Sandbox::User=root") for word in ("-o", one))]
+    run([*words, "update"], seconds=BUILD_SECONDS)
+    here: list[str | Path] = ["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", work]
+    run([*here, *words, "source", "--download-only", SOURCE], seconds=BUILD_SECONDS)
+    run([*here, *words, "download", *COMPILER], seconds=BUILD_SECONDS)
+    for package in work.glob("*.deb"):
+        run(["dpkg", "-x", package, work / "compiler"], seconds=BUILD_SECONDS)
+
+
+def _environment(work: Path) -> dict[str, str]:
+    root = work / "compiler/usr/lib/go-1.19"
+    return {
+        "PATH": os.pathsep.join([str(root / "bin"), os.environ.get("PATH", os.defpath)]),
+        "HOME": str(work),
+        "GOROOT": str(root),
+        "GOPATH": str(work / "go"),
+        "GO111MODULE": "off",
+        "GOFLAGS": "",
+        "GOTOOLCHAIN": "local",
+        "GOCACHE": str(work / "build-cache"),
+    }
