@@ -27,7 +27,8 @@ LOG_BYTES = 64 << 20
 def do(context: Context, member: PlanMember) -> Any:
     """``etcdutl snapshot restore`` with the member's own name and URLs; a half-done one is made anew.
 
-    Returns the sha256 of the restored db (none where it is still to come), and of the ``.snap`` beside it.
+    Returns the sha256 of the restored db (none where it is still to come), and the name of the ``.snap`` beside it: the
+    term and index at which the member's log begins.
     """
     host, here = context.host(member), member.name == context.plan.source_on
     new, new_wal = context.work(member) / "new", context.wal_work(member) / "new-wal"
@@ -53,7 +54,7 @@ def do(context: Context, member: PlanMember) -> Any:
     host.call(files.remove_made, empty)
     digest = _compared(context, member) if here else ""
     own(context, member)
-    return {"sha256": digest, "snap_sha256": _snap_sha256(context, member)}
+    return {"sha256": digest, "snap": _snap(context, member)}
 
 
 def _room(context: Context, member: PlanMember) -> None:
@@ -94,13 +95,12 @@ def _compared(context: Context, member: PlanMember) -> str:
     return found
 
 
-def _snap_sha256(context: Context, member: PlanMember) -> str:
-    """The sha256 of the ``.snap``: who the members are, and where their logs begin."""
+def _snap(context: Context, member: PlanMember) -> str:
     host, folder = context.host(member), restored_db(context, member).parent
     names = [name for name in host.call(files.names_in, folder) if name.endswith(".snap")]
     if len(names) != 1:
         raise RequorumError(f"{member.name}: etcdutl left {len(names)} .snap files in {folder}, one was expected")
-    return host.call(files.sha256_of, folder / names[0])
+    return names[0]
 
 
 def own(context: Context, member: PlanMember) -> None:
