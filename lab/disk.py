@@ -47,6 +47,9 @@ def write_host(root: Path, place: Place, places: Sequence[Place], gateway: str) 
 
 def write_node(root: Path, place: Place, places: Sequence[Place], options: Options, pki: Path) -> None:
     """Write a host of etcd: certificates, environment files, units, empty data dirs."""
+    if place.name in options.no_python:
+        for path in (root / "usr/bin").glob("python3*"):
+            path.unlink()
     if options.static_pods:
         _write_static_pods(root, place, places, options, pki)
         return
@@ -70,9 +73,6 @@ def write_node(root: Path, place: Place, places: Sequence[Place], options: Optio
     write_environment(root, place, places, options, "new")
     for service in SERVICES:
         _enable(root, service, kubespray.service_unit(service))
-    if place.name in options.no_python:
-        for path in (root / "usr/bin").glob("python3*"):
-            path.unlink()
 
 
 def etcd_image(options: Options) -> str:

@@ -4,20 +4,18 @@ Debian ships the source of 1.20.2 with all that it vendors, and no kubelet. It w
 GOPATH; that compiler comes from Debian, too, and is unpacked beside the build, not installed.
 """
 
-import fcntl
-import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from lab.programs import run
-from lab.rootfs import BUILD_SECONDS, RELEASE, cache, debian_address, install_programs
+from lab.rootfs import BUILD_SECONDS, RELEASE, debian_address, install_programs, kept
 
 SOURCE = "kubernetes"
 COMPILER = ("golang-1.19-go", "golang-1.19-src")
 PROGRAMS = ("kubelet", "kube-apiserver")
-NEEDED = {"make": "make", "gcc": "gcc", "rsync": "rsync"}
+NEEDED = {"make": "build-essential", "gcc": "build-essential", "rsync": "rsync"}
 """What the build runs besides the compiler, and the Debian package that has each."""
 GENERATED = "make generated_files"
 """The API server is not whole without the code that its own tools generate."""
@@ -26,16 +24,7 @@ _VERSION = "1.20.2"
 
 def built() -> Path:
     """The folder with the programs; builds them if they are not there yet. Safe when two processes ask at once."""
-    recipe = "\n".join((RELEASE, SOURCE, _VERSION, *COMPILER, *PROGRAMS, GENERATED))
-    folder = cache() / f"kubernetes-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if folder.is_dir():
-        return folder
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "kubernetes.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
-            _build(folder)
-    return folder
+    return kept("kubernetes", (RELEASE, SOURCE, _VERSION, *COMPILER, *PROGRAMS, GENERATED), _build)
 
 
 def _build(folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lab.programs import LabError, run
@@ -70,15 +70,19 @@ def built(more: Sequence[str] = ()) -> Path:
     """The folder of the root file system, with some packages ``more``; builds it if it is not there yet. Safe when two
     processes ask at once."""
     packages = (*PACKAGES, *more)
-    recipe = "\n".join((RELEASE, *packages, *LEFT_OUT, *HOOKS))
-    folder = cache() / f"rootfs-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    return kept("rootfs", (RELEASE, *packages, *LEFT_OUT, *HOOKS), lambda folder: _build(folder, packages))
+
+
+def kept(name: str, recipe: Sequence[str], build: Callable[[Path], None]) -> Path:
+    """A folder of the cache, built by its recipe if it is not there yet; one build at a time."""
+    folder = cache() / f"{name}-{hashlib.sha256(chr(10).join(recipe).encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "rootfs.lock").open("w") as lock:
+    with (cache() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.is_dir():
-            _build(folder, packages)
+            build(folder)
     return folder
 
 

@@ -197,6 +197,7 @@ def test_a_call_that_takes_too_long_is_never_repeated_beside_itself(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         assert first.call(code.hold, (lock,), {}) is False
+        # The real limit is a minute: only the number is another, all that acts on it is what runs in an outage.
         monkeypatch.setattr(bounds, "USUAL_SECONDS", 0.3)
         with pytest.raises(Lost, match="did not end within"):
             first.call(net.healthy, (url, "", "", ""), {})

@@ -1,7 +1,7 @@
 """The db of an etcd that nobody has written to, as bytes: ``etcdutl snapshot restore`` makes a member's log from it.
 
 What a restore writes into the log and the ``.snap`` file depends on the members that it is told, not on the data (a
-contract test compares them byte for byte), so the data need not go through every host's restore.
+contract test compares them), so the data need not go through every host's restore.
 """
 
 import struct
@@ -10,7 +10,7 @@ from requorum.etcdfiles import bbolt, checksum
 
 PAGE_SIZE = 4096
 BUCKETS = (b"cluster", b"key", b"members", b"members_removed", b"meta")
-"""What a restore of 3.5 expects to be there, or writes to."""
+"""What a restore of 3.5 and 3.6 expects to be there, or writes to."""
 
 _HEADER = struct.Struct("<QHHI")
 _META = struct.Struct("<IIIIQQQQQ")

@@ -43,9 +43,13 @@ def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -
             lines[:0] = [f"mkdir {q(wal_work + '/old-wal')}", f"mv {q(place.wal_dir)}/* {q(wal_work + '/old-wal/')}"]
         return tuple(lines)
     if kind == "move in":
-        lines = [f"mv {q(work + '/new/member')} {q(place.data_dir + '/')}"]
+        owner = f"chown -R --reference={q(place.data_dir)}"
+        lines = [f"{owner} {q(work + '/new/member')}", f"mv {q(work + '/new/member')} {q(place.data_dir + '/')}"]
         if place.wal_apart:
-            lines.append(f"mv {q(wal_work + '/new-wal')}/* {q(place.wal_dir + '/')}")
+            lines += [
+                f"{owner} {q(wal_work + '/new-wal')}",
+                f"mv {q(wal_work + '/new-wal')}/* {q(place.wal_dir + '/')}",
+            ]
         return tuple(lines)
     if kind == "configure":
         return _configure(plan, member)
@@ -206,7 +210,7 @@ def _restore(plan: Plan, member: PlanMember) -> tuple[str, ...]:
         return (line, "# the result is compared with source.db, page by page")
     source = plan.member(plan.source_on)
     snapshot = f"{source.host}:{work_of(source, plan.run)}/source.db"
-    return (f"# empty.db is the db of an etcd without data; by hand, {q(snapshot)} will do as well", line)
+    return (f"# empty.db: any etcd's db, such as {q(snapshot)}; the next phase puts the restored db in its place", line)
 
 
 def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
