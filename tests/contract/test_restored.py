@@ -110,8 +110,10 @@ def test_a_restore_of_another_snapshot(made: Restored, tmp_path: Path) -> None:
 def test_a_file_that_is_too_short(made: Restored, tmp_path: Path) -> None:
     """Cut off behind a page: it says so; without any page it cannot be read."""
     raw = (made.plain / "member/snap/db").read_bytes()
+    with Bolt(str(made.plain / "member/snap/db")) as bolt:
+        used = bolt.meta.hwm  # the file may be longer: bbolt lets it grow in steps
     short = tmp_path / "db"
-    for pages in (0, 1, 2, 3, 10, len(raw) // PAGE - 1):
+    for pages in (0, 1, 2, 3, 10, used - 1):
         short.write_bytes(raw[: pages * PAGE])
         if pages < 1:
             with pytest.raises(EtcdFileError):
