@@ -1,5 +1,6 @@
-"""etcd's static pod is read as its container sees itself, and its files as the host sees them."""
+"""etcd's static pod is read as its container sees itself and its files as the host sees them; what is changed is little."""
 
+import difflib
 import io
 
 import pytest
@@ -46,6 +47,12 @@ spec:
 """
 
 
+def changed_lines(before: bytes, after: bytes) -> list[str]:
+    """The lines that differ, marked - and +."""
+    lines = difflib.unified_diff(before.decode().splitlines(), after.decode().splitlines(), n=0, lineterm="")
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+
+
 def read(raw: bytes) -> manifest.EtcdPod:
     """The etcd of a manifest that has one."""
     found = manifest.read(raw, PATH)
@@ -85,6 +92,31 @@ def test_a_path_that_is_lost_with_the_container() -> None:
             manifest.read(OTHER.replace(b"--data-dir=/data/etcd", other), PATH)
 
 
+def test_little_is_changed() -> None:
+    """What is there is changed where it stands, what is not is added; every other byte stays."""
+    changes = {"initial-cluster": "cp1=https://10.0.0.1:2380", "initial-cluster-state": "existing"}
+    found = manifest.edited(KUBEADM, changes, PATH)
+    flags = ",".join(f"{one.name}=https://{one.address}:2380" for one in PLACES)
+    assert changed_lines(KUBEADM, found) == [
+        f"-    - --initial-cluster={flags}",
+        "+    - --initial-cluster=cp1=https://10.0.0.1:2380",
+        "+    - --initial-cluster-state=existing",
+    ]
+    assert manifest.edited(found, changes, PATH) == found
+    assert {name: read(found).settings[name] for name in changes} == changes
+
+
+def test_what_stands_elsewhere_is_changed_there() -> None:
+    """A flag in two words, a variable."""
+    changes = {"initial-cluster-state": "existing", "initial-cluster-token": "fresh"}
+    found = manifest.edited(OTHER, changes, PATH)
+    assert {name: read(found).settings[name] for name in changes} == changes
+    assert changed_lines(OTHER, found)[:2] == ["-        - new", "+        - existing"]
+    assert b"# written by hand" in found
+    assert b"# pinned" in found
+    assert b"- new" not in found
+
+
 @pytest.mark.parametrize(
     "raw", [b"kind: Service\n", b"kind: Pod\nspec: {containers: [{name: a, command: [kube-apiserver]}]}\n"]
 )
@@ -119,5 +151,6 @@ def test_any_yaml(pod: object, container: object) -> None:
         YAML(typ="safe", pure=True).dump(data, out)
         try:
             manifest.read(out.getvalue(), PATH)
+            manifest.edited(out.getvalue(), {"name": "x"}, PATH)
         except RequorumError:
             continue

@@ -13,8 +13,9 @@ import msgspec
 from requorum import errors
 from requorum.cli import options, recover_cmd, render
 from requorum.cli.options import Where
+from requorum.deployments import kubelet
 from requorum.errors import RequorumError, UsageError
-from requorum.hosts import files, units
+from requorum.hosts import files, podlogs, units
 from requorum.hosts.connection import Connections
 from requorum.plan.values import Plan, PlanMember, work_of
 from requorum.survey import gather, live
@@ -94,6 +95,16 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
             {"unit": one.name, "active": one.active, "sub": one.sub, "fenced_by": one.fenced_by}
             for one in host.call(units.show, [member.deployment.unit, *gather.SERVICES])
             if one.there
+        ]
+    elif member.deployment.kind == "static-pod":
+        pod = member.deployment
+        path = host.call(podlogs.newest, pod.namespace, pod.pod, pod.container)
+        if path is not None:
+            found["etcd.log"] = without_keys(host.call(podlogs.end_of, path)).encode()
+        found["kubelet.log"] = without_keys(host.call(units.log, kubelet.UNIT, LINES)).encode()
+        now["units"] = [
+            {"unit": one.name, "active": one.active, "sub": one.sub, "fenced_by": one.fenced_by}
+            for one in host.call(units.show, [kubelet.UNIT])
         ]
     elif host.call(files.there, member.deployment.log_file):
         raw = host.call(files.read_end, member.deployment.log_file, 1 << 20)

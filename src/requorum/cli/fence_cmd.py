@@ -13,7 +13,7 @@ import click
 from requorum import errors
 from requorum.cli import consent, options, plan_cmd, render, survey_cmd
 from requorum.cli.options import Where, World
-from requorum.deployments import kinds
+from requorum.deployments import controlplane, kinds
 from requorum.errors import Locked, Refused, RequorumError, Unreachable
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
@@ -102,8 +102,13 @@ def _fence(run: str, connection: Connection, target: Target) -> str:
         _gate_locked(connection, target)
     if isinstance(target, HostEvidence) or not isinstance(target.deployment, Unknown):
         services = gather.services_of(connection) if _on_systemd(target) else ()
+        pods = gather.pods_of(connection, services)
+        for pod in pods:
+            controlplane.fence(connection, [pod], pod.fenced_by or run)
         for by in dict.fromkeys(one.fenced_by for one in services):
             connection.call(units.fence, [one.unit for one in services if one.fenced_by == by], by or run)
+        controlplane.stop(connection, pods)
+        said += [one.program for one in pods if not one.fenced_by]
         said += [one.unit.removesuffix(".service") for one in services if not one.fenced_by]
     if isinstance(target, HostEvidence):
         return f"fenced {', '.join(said) or 'nothing'}"
@@ -129,20 +134,25 @@ def _lift(connection: Connection, target: Target) -> str:
         if by and not by.startswith(PREFIX):
             raise RequorumError(f"it is fenced by run {by}: requorum rollback {by}")
         if by:
-            wanted = target.deployment.kind == "systemd" and target.deployment.wanted
+            wanted = target.deployment.kind != "process" and target.deployment.wanted
             kind.put_back(connection, target.deployment, by)
             if wanted and isinstance(target.tools, Tools):
                 kind.start(connection, target.deployment, Path(target.tools.etcd))
             said.append("etcd")
     if _on_systemd(target):
-        ours = [one for one in gather.services_of(connection) if one.fenced_by.startswith(PREFIX)]
+        services = gather.services_of(connection)
+        ours = [one for one in services if one.fenced_by.startswith(PREFIX)]
         connection.call(units.unfence, [one.unit for one in ours])
         connection.call(units.start, [one.unit for one in reversed(ours) if one.wanted], wait=False)
         said += [one.unit.removesuffix(".service") for one in ours]
+        pods = [one for one in gather.pods_of(connection, services) if one.fenced_by.startswith(PREFIX)]
+        for pod in pods:
+            controlplane.give_back(connection, [pod], pod.fenced_by)
+        said += [one.program for one in pods]
     return f"released {', '.join(said)}" if said else "it was not fenced"
 
 
 def _on_systemd(target: Target) -> bool:
     return isinstance(target, HostEvidence) or (
-        not isinstance(target.deployment, Unknown) and target.deployment.kind == "systemd"
+        not isinstance(target.deployment, Unknown) and target.deployment.kind != "process"
     )

@@ -13,7 +13,7 @@ from requorum.cli.options import Where
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.inventory.inventory import SCHEMA, Host
-from requorum.survey.evidence import HostEvidence, MemberEvidence, SystemdDeployment
+from requorum.survey.evidence import HostEvidence, MemberEvidence, StaticPodDeployment, SystemdDeployment
 
 DEFAULT = "requorum.yaml"
 
@@ -67,12 +67,11 @@ def init(where: Where, cluster: str, save: Path) -> int:
 
 def _entry(host: Host, seen: HostEvidence, member: MemberEvidence | None) -> dict[str, Any]:
     roles = []
-    found = member is not None and isinstance(member.deployment, SystemdDeployment)
+    found = member is not None and isinstance(member.deployment, (SystemdDeployment, StaticPodDeployment))
     if found:
         roles.append("etcd")
-    if "kube-apiserver.service" in {one.unit for one in seen.services} or (
-        "control-plane" in host.roles and seen.services and not found
-    ):
+    servers = {one.unit for one in seen.services} | {f"{one.program}.service" for one in seen.pods}
+    if "kube-apiserver.service" in servers or ("control-plane" in host.roles and seen.services and not found):
         roles.append("control-plane")
     entry: dict[str, Any] = {"roles": roles}
     address = host.address
@@ -94,4 +93,6 @@ def _entry(host: Host, seen: HostEvidence, member: MemberEvidence | None) -> dic
         unit = member.deployment.unit
         if unit != "etcd.service":
             entry["etcd"] = {"deployment": "systemd", "unit": unit}
+    if found and member is not None and isinstance(member.deployment, StaticPodDeployment):
+        entry["etcd"] = {"deployment": "static-pod"}
     return entry

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Union
 
 from requorum.hosts.direct import PeerTls
-from requorum.inventory.values import ProcessDeployment, SystemdDeployment
+from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
 
-Deployment = Union[ProcessDeployment, SystemdDeployment]
+Deployment = Union[ProcessDeployment, SystemdDeployment, StaticPodDeployment]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from requorum.deployments import process, systemd
+from requorum.deployments import process, staticpod, systemd
 from requorum.deployments.config import Deployment, MemberConfig
+from requorum.errors import RequorumError
 from requorum.hosts.connection import Connection
+from requorum.inventory.values import StaticPodDeployment, SystemdDeployment
 
 
 class Kind(Protocol):
@@ -24,13 +26,28 @@ class Kind(Protocol):
     def put_back(self, host: Connection, deployment: Any, run: str, /) -> None: ...
     def stop(self, host: Connection, deployment: Any, folders: Sequence[Path], /) -> tuple[int, ...]: ...
     def start(self, host: Connection, deployment: Any, etcd: Path, /) -> None: ...
+    def fault_of_start(self, host: Connection, deployment: Any, /) -> str: ...
     def dead(self, host: Connection, deployment: Any, folders: Sequence[Path], /) -> str: ...
     def remove_set_aside(self, host: Connection, deployment: Any, run: str, /) -> None: ...
 
 
-_KINDS: dict[str, Kind] = {"process": process, "systemd": systemd}
+_KINDS: dict[str, Kind] = {"process": process, "systemd": systemd, "static-pod": staticpod}
 
 
 def of(deployment: Deployment) -> Kind:
     """The kind that a deployment is of."""
     return _KINDS[deployment.kind]
+
+
+def find(host: Connection, named: Deployment) -> Deployment:
+    """A member as it is deployed on its host. Where a unit is named that is not installed, or neither runs nor is to run at
+    boot, and a static pod runs etcd, that pod is meant. Raises RequorumError when there is neither."""
+    found: Deployment | None = of(named).find(host, named)
+    if isinstance(named, SystemdDeployment) and not (isinstance(found, SystemdDeployment) and found.wanted):
+        found = staticpod.find(host, StaticPodDeployment()) or found
+    if found is None:
+        unit = f"no unit {named.unit}, and " if isinstance(named, SystemdDeployment) else ""
+        raise RequorumError(
+            f"{host.name}: there is {unit}no manifest in kubelet's folder that runs etcd", hint="is this an etcd host?"
+        )
+    return found

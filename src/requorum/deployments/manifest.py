@@ -1,17 +1,19 @@
 """etcd's static pod as its manifest says it: flags, variables, image, and where the container's paths lie on the host.
 
-Paths in it are the container's; a member's files are the host's, so every path is carried through the volume that holds
-it.
+A manifest is read as YAML, and changed as little as possible: comments, order and quotes stay. Paths in it are the
+container's; a member's files are the host's, so every path is carried through the volume that holds it.
 """
 
+import io
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from requorum.deployments import settings
 from requorum.errors import RequorumError
@@ -21,9 +23,14 @@ PATHS = (
     *("peer-trusted-ca-file", "peer-cert-file", "peer-key-file", "config-file"),
 )
 """Settings that name files or folders in the container."""
-FOLDER = Path("/etc/kubernetes/manifests")
-"""Where kubelet finds its static pods unless it is configured otherwise."""
 _PROGRAM = "etcd"
+
+
+class _Representer(RoundTripRepresenter):
+    """Writes ``null`` for nothing, as Kubernetes does."""
+
+
+_Representer.add_representer(type(None), lambda own, _: own.represent_scalar("tag:yaml.org,2002:null", "null"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,29 @@ class EtcdPod:
     container: str
     image: str
     settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """Any static pod: its name, and the command line of each of its containers."""
+
+    name: str
+    namespace: str
+    commands: tuple[tuple[str, ...], ...]
+
+
+def read_pod(raw: bytes, path: str) -> Pod | None:
+    """The pod of a manifest; None where it is no pod's. Raises RequorumError for what is no manifest."""
+    data = _load(raw, path)
+    if data.get("kind") != "Pod":
+        return None
+    about = _mapping(data.get("metadata") or {}, path, "metadata")
+    containers = _rows(_mapping(data.get("spec"), path, "spec"), "containers", path)
+    return Pod(
+        name=str(about.get("name", "")),
+        namespace=str(about.get("namespace", "default")),
+        commands=tuple(tuple(_argv(one, path)) for one in containers),
+    )
 
 
 def read(raw: bytes, path: str) -> EtcdPod | None:
@@ -61,6 +91,32 @@ def read(raw: bytes, path: str) -> EtcdPod | None:
         image=str(container.get("image", "")),
         settings={name: _host_path(value, on_host, path) if name in PATHS else value for name, value in found.items()},
     )
+
+
+def edited(raw: bytes, changes: Mapping[str, str], path: str) -> bytes:
+    """A manifest in which etcd has other values for some flags; a flag that it lacks is added behind the others."""
+    if read(raw, path) is None:
+        raise RequorumError(f"{path}: it runs no etcd")
+    yaml = YAML()
+    yaml.Representer = _Representer
+    yaml.preserve_quotes = True
+    yaml.width = 100000
+    data = yaml.load(raw.decode())
+    container = _etcd_of(_mapping(data, path, "it").get("spec") or {}, path)
+    variables = {settings.variable_of(name): name for name in changes}
+    by_variable = set()
+    for one in container.get("env") or []:
+        name = variables.get(str(one.get("name")))
+        if name and not _flag_of(container, name):
+            one["value"] = changes[name]
+            by_variable.add(name)
+    for name, value in changes.items():
+        if name not in by_variable:
+            _set_flag(container, name, value)
+    out = io.StringIO()
+    _indented_as(yaml, raw)
+    yaml.dump(data, out)
+    return out.getvalue().encode()
 
 
 def _load(raw: bytes, path: str) -> dict[str, Any]:
@@ -134,3 +190,37 @@ def _host_path(inside: str, on_host: Mapping[str, str], path: str) -> str:
         )
     mount = max(holding, key=len)
     return os.path.normpath(on_host[mount] + "/" + wanted[len(mount.rstrip("/")) :].lstrip("/"))
+
+
+def _flag_of(container: Mapping[str, Any], name: str) -> bool:
+    return any(
+        str(word).startswith("-") and str(word).lstrip("-").partition("=")[0] == name
+        for key in ("command", "args")
+        for word in container.get(key) or []
+    )
+
+
+def _set_flag(container: Any, name: str, value: str) -> None:
+    """Give a flag another value, where it stands: ``--name=value`` in one word, or in two."""
+    for key in ("command", "args"):
+        words = container.get(key) or []
+        for at, word in enumerate(words):
+            text = str(word)
+            if not text.startswith("-") or text.lstrip("-").partition("=")[0] != name:
+                continue
+            if "=" in text or at + 1 >= len(words) or str(words[at + 1]).startswith("-"):
+                words[at] = f"--{name}={value}"
+            else:
+                words[at + 1] = value
+            return
+    container["args" if container.get("args") else "command"].append(f"--{name}={value}")
+
+
+def _indented_as(yaml: YAML, raw: bytes) -> None:
+    """Write lists as the file does: kubeadm's dashes stand below their key, others' are indented."""
+    lines = raw.decode().splitlines()
+    for above, line in itertools.pairwise(lines):
+        if above.rstrip().endswith(":") and line.lstrip().startswith("- "):
+            deeper = len(line) - len(line.lstrip()) - (len(above) - len(above.lstrip()))
+            yaml.indent(mapping=2, sequence=2 + deeper, offset=deeper)
+            return

@@ -143,6 +143,11 @@ def start(host: Connection, deployment: ProcessDeployment, etcd: Path) -> None:
     host.call(processes.start_detached, argv, deployment.log_file)
 
 
+def fault_of_start(_: Connection, __: ProcessDeployment) -> str:
+    """Nothing that could be told before a process is started."""
+    return ""
+
+
 def dead(host: Connection, deployment: ProcessDeployment, folders: Sequence[Path]) -> str:
     """Why a member that was started does not run any more; empty while it does."""
     if host.call(processes.holders_of, list(folders)):

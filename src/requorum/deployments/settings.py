@@ -35,7 +35,7 @@ def from_variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 def from_flags(argv: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
     """Settings out of a command line, as ``--name=value`` or ``--name value``; variables in it are filled in."""
-    words = [_filled(word, environment) for word in argv[1:]]
+    words = [filled(word, environment) for word in argv[1:]]
     found = {}
     for at, word in enumerate(words):
         if not word.startswith("-"):
@@ -48,7 +48,8 @@ def from_flags(argv: Sequence[str], environment: Mapping[str, str]) -> dict[str,
     return found
 
 
-def _filled(word: str, environment: Mapping[str, str]) -> str:
+def filled(word: str, environment: Mapping[str, str]) -> str:
+    """A word of a unit's command line with its variables filled in."""
     return _VARIABLE.sub(lambda match: environment.get(match.group(1) or match.group(2), ""), word)
 
 

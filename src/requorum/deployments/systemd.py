@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from requorum.deployments import envfile, manifest, settings
+from requorum.deployments import envfile, settings
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 from requorum.hosts import files, processes, units
@@ -17,11 +17,11 @@ from requorum.hosts.connection import Connection
 from requorum.inventory.values import SystemdDeployment
 
 
-def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment:
-    """The unit as systemd on that host knows it; raises RequorumError when it is not installed."""
+def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment | None:
+    """The unit as systemd on that host knows it; None when it is not installed."""
     (unit,) = host.call(units.show, [named.unit])
     if not unit.there:
-        raise _not_installed(host, named.unit, unit.load)
+        return None
     environment = dict(unit.environment)
     flags = settings.from_flags(unit.argv, environment)
     return replace(
@@ -33,22 +33,6 @@ def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment:
         user=unit.user,
         wanted=unit.wanted,
         fenced_by=unit.fenced_by,
-    )
-
-
-def _not_installed(host: Connection, unit: str, load: str) -> RequorumError:
-    """Why there is no such unit: etcd may be a static pod there."""
-    path = manifest.FOLDER / "etcd.yaml"
-    try:
-        pod = manifest.read(host.call(files.read_file, path), str(path))
-    except FileNotFoundError:
-        pod = None
-    if pod is None:
-        return RequorumError(f"{host.name}: there is no unit {unit} ({load})", hint="is this an etcd host?")
-    name = pod.settings.get("name", "default")
-    return RequorumError(
-        f"{host.name}: etcd is a static pod there (member {name}, {pod.image}, {path}): requorum does not recover those yet",
-        hint="copies of the data dirs can be surveyed and rebuilt from: requorum survey DIR…, requorum rebuild DIR… -o FILE",
     )
 
 
@@ -194,6 +178,11 @@ def stop(host: Connection, deployment: SystemdDeployment, folders: Sequence[Path
 def start(host: Connection, deployment: SystemdDeployment, _: Path) -> None:
     """Start the unit; a Type=notify one is up with its quorum, so nothing is waited for."""
     host.call(units.start, [deployment.unit], wait=False)
+
+
+def fault_of_start(_: Connection, __: SystemdDeployment) -> str:
+    """Nothing that could be told before a unit is started."""
+    return ""
 
 
 def dead(host: Connection, deployment: SystemdDeployment, _: Sequence[Path]) -> str:

@@ -50,6 +50,28 @@ def healthy(url: str, ca: str, cert: str, key: str) -> bool | None:
         return None
 
 
+def ready(url: str) -> str:
+    """Why an API server is not ready at its ``/readyz``; empty when it is, or when it serves but does not tell strangers."""
+    parts = urlsplit(url)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent or believed: it is only asked whether it serves
+    try:
+        connection = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port or 6443, timeout=ANSWER_SECONDS, context=context
+        )
+        with contextlib.closing(connection):
+            connection.request("GET", parts.path)
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace")
+    except (OSError, ValueError, http.client.HTTPException) as err:
+        return str(err)
+    if answer.status in (200, 401, 403):
+        return ""
+    failed = [line for line in said.splitlines() if "failed" in line]
+    return f"status {answer.status}: {'; '.join(failed)[:300]}"
+
+
 def clock() -> float:
     """The host's clock, in seconds since 1970."""
     return time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts import programs
-from requorum.hosts.bounds import part
+from requorum.hosts.bounds import part, within
 
 _LISTEN = "0A"
 STOP_SECONDS = 20.0
@@ -170,13 +171,52 @@ def stop_holders(folders: Sequence[Path]) -> tuple[int, ...]:
 
 
 @part
+def commands() -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Every process of this host, those in its containers too: its pid, and the words of its command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            raw = (entry / "cmdline").read_bytes().rstrip(b"\0")
+            if raw:
+                found.append((int(entry.name), tuple(raw.decode(errors="replace").split("\0"))))
+    return tuple(found)
+
+
+@within(STOP_SECONDS * 3)
+def stop_commands(lines: Sequence[Sequence[str]]) -> tuple[int, ...]:
+    """Stop every process with one of these command lines, to the word, and wait for its end. Returns the pids.
+
+    Raises RequorumError for one that does not end.
+    """
+    wanted = {tuple(line) for line in lines}
+    began: dict[int, float] = {}
+    deadline = time.monotonic() + STOP_SECONDS
+    while True:
+        now = time.monotonic()
+        running = [pid for pid, words in commands() if words in wanted]
+        if not running:
+            return tuple(began)
+        if now > deadline:
+            raise RequorumError(f"process {running[0]} does not end within {STOP_SECONDS:.0f} s")
+        for pid in running:
+            if pid not in began:
+                began[pid] = now
+                signal_to(pid, signal.SIGTERM)
+            elif now > began[pid] + STOP_SECONDS / 2:
+                signal_to(pid, signal.SIGKILL)
+        time.sleep(0.1)
+
+
+@part
 def signal_to(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:
         return
     except OSError as err:
-        raise RequorumError(f"etcd (pid {pid}) cannot be stopped: {err.strerror}", hint="run as its user") from err
+        raise RequorumError(f"pid {pid} cannot be stopped: {err.strerror}", hint="run as its user") from err
 
 
 def start_detached(argv: Sequence[str], log: Path) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
 from requorum.errors import RequorumError
-from requorum.hosts import bounds, files, net, openssh, processes, programs, tools, trees, units
+from requorum.hosts import bounds, containers, files, net, openssh, processes, programs, tools, trees, units
 from requorum.hosts.channel import Lost
 from requorum.hosts.openssh import Opener
 from requorum.hosts.processes import Holder
@@ -195,6 +195,10 @@ _HOLDERS = (
     'c=$(tr "\\000" " " < "$p/cmdline"); [ "$c" ] || c=$(cat "$p/comm" 2>/dev/null); '
     'printf "%s %s\\n" "${p#/proc/}" "$c"; break;; esac; done; done; exit 0'
 )
+_COMMANDS = (
+    'for p in /proc/[0-9]*; do c=$(tr "\\000" "\\037" < "$p/cmdline" 2>/dev/null) && [ "$c" ] && '
+    'printf "%s %s\\n" "${p#/proc/}" "$c"; done; exit 0'
+)
 _FAULT = (
     '[ -e "$1" ] || exit 0; at() { q=$1; while [ ! -e "$q" ]; do q=${q%/*}; done; df --output=target -- "$q" | tail -n 1; }; '
     '[ "$(at "$1")" = "$(at "$2")" ] || { echo "file system"; exit 0; }; [ -w "$1" ] || echo permission'
@@ -216,6 +220,11 @@ def _append(host: Shell, path: Path, raw: bytes) -> bool:
 def _holders(host: Shell, folders: list[Path]) -> tuple[Holder, ...]:
     lines = [line.partition(" ") for line in host.do(_HOLDERS, *folders).splitlines()]
     return tuple(Holder(pid=int(pid), command=command.strip(), locks=False, ports=()) for pid, _, command in lines)
+
+
+def _commands(host: Shell) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    lines = [line.partition(" ") for line in host.do(_COMMANDS).split("\n") if line[:1].isdigit()]
+    return tuple((int(pid), tuple(words.rstrip("\x1f").split("\x1f"))) for pid, _, words in lines)
 
 
 def _move(host: Shell, source: Path, target: Path, kept: Sequence[str] = (), stays: str = "") -> int:
@@ -289,6 +298,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     files.append_if_there: _append,
     files.make_executable: lambda host, path: host.do('exec chmod 700 -- "$1"', path),
     processes.holders_of: _holders,
+    processes.commands: _commands,
     processes.signal_to: lambda host, pid, number: host.do('kill -"$2" "$1" 2>/dev/null; exit 0', pid, int(number)),
 }
 """What a function of ours is on such a host."""
@@ -298,6 +308,8 @@ MADE_OF_OTHERS: set[Callable[..., Any]] = {
     tools.version_of,
     tools.ctl_json,
     processes.stop_holders,
+    processes.stop_commands,
+    *(containers.fault_of, containers.running, containers.has_image, containers.copy_out),
     *(
         units.show,
         units.fenced_by,

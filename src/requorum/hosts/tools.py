@@ -22,9 +22,15 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(one) for one in version.split("."))
 
 
+def can_bump(version: str) -> bool:
+    """Whether a version's restore knows --bump-revision (3.4.27, 3.5.10, 3.6.0)."""
+    known = numbers(version) if version else ()
+    return known >= (3, 6, 0) or (3, 5, 10) <= known < (3, 6) or (3, 4, 27) <= known < (3, 5)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """The programs of one etcd version. ``can_bump``: its restore knows --bump-revision (3.4.27, 3.5.10, 3.6.0)."""
+    """The programs of one etcd version. ``etcdutl`` is etcdctl where an image of 3.5 has no other: its restore is the same."""
 
     etcd: str
     etcdctl: str
@@ -44,8 +50,12 @@ class Tools:
     @property
     def can_bump(self) -> bool:
         """Whether its restore can raise the revision."""
-        known = numbers(self.version)
-        return known >= (3, 6, 0) or (3, 5, 10) <= known < (3, 6) or (3, 4, 27) <= known < (3, 5)
+        return can_bump(self.version)
+
+    @property
+    def in_container(self) -> bool:
+        """Whether they can be run only as long as a container lives."""
+        return self.etcd.startswith("/proc/")
 
 
 def find(folders: Sequence[Path | str]) -> Tools:
@@ -61,6 +71,8 @@ def find(folders: Sequence[Path | str]) -> Tools:
             hint="name the folder that holds etcd, etcdctl and etcdutl with --etcd-dir DIR (tools: in the inventory)",
         )
     found = {name: programs.which(name, [etcd.parent, *folders]) for name in ("etcdctl", "etcdutl")}
+    if found["etcdutl"] is None and found["etcdctl"] and numbers(version_of([etcd, "--version"])) < (3, 6):
+        found["etcdutl"] = found["etcdctl"]  # Kubernetes' images of 3.5 may have no etcdutl
     for name, path in found.items():
         if path is None:
             raise RequorumError(f"{name} is not found beside {etcd}", hint=f"put {name} of the same version there")

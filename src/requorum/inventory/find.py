@@ -9,10 +9,9 @@ from requorum.inventory import ansible
 from requorum.inventory import inventory as own
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.kubespray import KubesprayHost, kubespray_hosts
-from requorum.inventory.values import SystemdDeployment
+from requorum.inventory.values import StaticPodDeployment, SystemdDeployment
 
 DEFAULTS = ("requorum.yaml", "inventory.yaml")
-_NOT_YET = {"kubeadm": "as static pods", "docker": "in Docker containers"}
 _BOTH = ("etcd", "control-plane")
 
 
@@ -41,13 +40,11 @@ def _of_ansible(path: Path) -> Inventory:
             f"{path}: no host is in the group etcd",
             hint="Kubespray's inventories have that group; otherwise name the hosts: --hosts A,B,C",
         )
-    for kind, how in _NOT_YET.items():
-        those = [one.name for one in found if one.etcd_deployment_type == kind]
-        if not those:
-            continue
+    those = [one.name for one in found if one.etcd_deployment_type == "docker"]
+    if those:
         raise Refused(
-            f"{path}: etcd_deployment_type is {kind} ({', '.join(those)}): etcd runs {how}, which requorum does not "
-            f"recover yet",
+            f"{path}: etcd_deployment_type is docker ({', '.join(those)}): etcd runs in Docker containers, which requorum "
+            f"does not recover",
             changed="nothing was changed",
             hint="copy the members' data dirs and look at them: requorum survey DIR…; requorum rebuild DIR… -o FILE",
         )
@@ -74,7 +71,8 @@ def _host(one: KubesprayHost) -> Host:
         ssh_args=one.ssh_arguments,
         python=one.python,
     )
-    return Host(name=one.name, roles=one.roles, etcd=SystemdDeployment(), address=address, member=one.etcd_member_name)
+    etcd = StaticPodDeployment() if one.etcd_deployment_type == "kubeadm" else SystemdDeployment()
+    return Host(name=one.name, roles=one.roles, etcd=etcd, address=address, member=one.etcd_member_name)
 
 
 def _is_own(path: Path) -> bool:

@@ -6,6 +6,7 @@
     snapshots: [backups/monday.db]    # files to recover from when the disks do not suffice
     hosts:
       node1: {roles: [etcd, control-plane], address: 192.168.0.150, user: admin}    # over ssh; etcd is a systemd unit
+      cp1: {address: 192.168.0.160, etcd: {deployment: static-pod}}                 # etcd is a static pod (kubeadm)
       m1: {etcd: {deployment: process, config: m1/etcd.yaml}}                       # a plain process on this machine
 
 It names hosts and roles only: member names, URLs, directories and certificates come from each member's own
@@ -22,7 +23,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from requorum.errors import UsageError
 from requorum.etcdfiles.faults import open_regular
 from requorum.hosts.address import HERE, Address
-from requorum.inventory.values import ProcessDeployment, SystemdDeployment
+from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
 
 SCHEMA = "requorum/Inventory/v1"
 ROLES = ("etcd", "control-plane")
@@ -34,7 +35,7 @@ class Host:
 
     name: str
     roles: tuple[str, ...]
-    etcd: ProcessDeployment | SystemdDeployment
+    etcd: ProcessDeployment | SystemdDeployment | StaticPodDeployment
     address: Address = HERE
     member: str = ""
 
@@ -128,15 +129,25 @@ class _Reader:
             raise self.fail(f"{where}: roles must be a list out of {', '.join(ROLES)}")
         etcd = data.get("etcd") or {}
         kind = etcd.get("deployment", "systemd") if isinstance(etcd, dict) else ""
-        keys = {"systemd": ("deployment", "unit"), "process": ("deployment", "config", "log")}
+        keys = {
+            "systemd": ("deployment", "unit"),
+            "static-pod": ("deployment", "manifest"),
+            "process": ("deployment", "config", "log"),
+        }
         self.mapping(etcd, f"{where}: etcd", keys.get(str(kind), ("deployment",)))
         if kind == "systemd":
             address = self.address(name, data, where)
             unit = str(etcd.get("unit") or "etcd")
             unit = unit if unit.endswith(".service") else f"{unit}.service"
             return Host(name=name, roles=tuple(roles), etcd=SystemdDeployment(unit=unit), address=address)
+        if kind == "static-pod":
+            manifest = str(etcd.get("manifest") or "")
+            if manifest and not manifest.startswith("/"):
+                raise self.fail(f"{where}: manifest must be a whole path")
+            pod = StaticPodDeployment(manifests=(manifest,) if manifest else ())
+            return Host(name=name, roles=tuple(roles), etcd=pod, address=self.address(name, data, where))
         if kind != "process":
-            raise self.fail(f"{where}: deployment {kind!r} is not known", hint="known: systemd, process")
+            raise self.fail(f"{where}: deployment {kind!r} is not known", hint="known: systemd, static-pod, process")
         config = self.below(etcd.get("config"), f"{where}: config")
         log = self.below(etcd["log"], f"{where}: log") if etcd.get("log") else config.with_suffix(".log")
         deployment = ProcessDeployment(config=str(config), log=str(log))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,3 +52,49 @@ class SystemdDeployment:
     def program(self) -> str:
         """The etcd that it runs."""
         return self.argv[0] if self.argv else "etcd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticPodDeployment:
+    """etcd as a static pod that kubelet runs.
+
+    ``manifests`` are the files in kubelet's folder that run it, the member's own first; copies that were left there are
+    run, too. ``pod``, ``namespace`` and ``container`` are its names in the runtime, whose ``socket`` kubelet talks to.
+    ``wanted``: kubelet ran, or was to run at
+    boot, before anybody fenced it. ``fenced_by`` is the run that had fenced it when it was found.
+    """
+
+    manifests: tuple[str, ...] = ()
+    image: str = ""
+    pod: str = ""
+    namespace: str = ""
+    container: str = ""
+    socket: str = ""
+    user: str = "root"
+    wanted: bool = False
+    fenced_by: str = ""
+    kind: Literal["static-pod"] = "static-pod"
+
+    @property
+    def manifest(self) -> str:
+        """The member's own manifest, where it lies when nobody has fenced it."""
+        return self.manifests[0] if self.manifests else ""
+
+    @property
+    def version(self) -> str:
+        """etcd's version by the tag of its image; empty where that does not tell."""
+        match = re.search(r"\d+\.\d+\.\d+", self.image.rpartition(":")[2])
+        return match.group(0) if match else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPod:
+    """A static pod of the control plane: its manifest where it lies when nobody has fenced it, the ``program`` in it, and
+    its names in the runtime, whose ``socket`` kubelet talks to."""
+
+    manifest: str
+    program: str
+    pod: str
+    namespace: str
+    socket: str
+    fenced_by: str = ""

@@ -8,7 +8,6 @@ from requorum.plan import gates, runbook
 from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
 from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
 from requorum.verdict import values
-from requorum.verdict.decide import static_pods_text
 from requorum.verdict.values import Source, Verdict
 
 
@@ -33,7 +32,7 @@ def make_plan(
 
 def _tools(evidence: MemberEvidence, survey: Survey, folder: str, run: str) -> Tools:
     """etcd's programs for a member: those on its host; where there are none, the folder that they are brought to."""
-    if isinstance(evidence.tools, Tools):
+    if isinstance(evidence.tools, Tools) and not evidence.tools.in_container:
         return evidence.tools
     assert not isinstance(evidence.place, Unknown)
     if evidence.name in _without_tools(survey):
@@ -47,7 +46,7 @@ def _without_tools(survey: Survey) -> set[str]:
     return {
         one.name
         for one in survey.members
-        if not isinstance(one.tools, Tools)
+        if (not isinstance(one.tools, Tools) or one.tools.in_container)
         and not isinstance(one.deployment, Unknown)
         and one.deployment.kind != "process"
     }
@@ -77,7 +76,7 @@ def _was_running(evidence: MemberEvidence) -> bool:
         return True
     return (
         not isinstance(evidence.deployment, Unknown)
-        and evidence.deployment.kind == "systemd"
+        and evidence.deployment.kind != "process"
         and evidence.deployment.wanted
     )
 
@@ -213,7 +212,7 @@ def new_plan(
         phases=(),
         warnings=_left_alone(survey),
         hosts=tuple(
-            PlanHost(name=one.name, roles=one.roles, address=one.address, services=one.services)
+            PlanHost(name=one.name, roles=one.roles, address=one.address, services=one.services, pods=one.pods)
             for one in survey.hosts
             if not one.unreachable
         ),
@@ -228,7 +227,7 @@ def _left_alone(survey: Survey) -> tuple[str, ...]:
         for one in survey.hosts
         if (one.unreachable or one.fault) and "control-plane" in one.roles
     ]
-    return (*silent, *(f"{one.name}: {static_pods_text(one)}" for one in survey.hosts if one.static_pods))
+    return tuple(silent)
 
 
 def _bench_host(survey: Survey, members: Sequence[PlanMember], source: Source) -> PlanMember:
@@ -253,7 +252,7 @@ def _bring(plan: Plan) -> tuple[PlanMember, ...]:
 
 
 def _hosts(plan: Plan) -> tuple[PlanHost, ...]:
-    return tuple(one for one in plan.hosts if one.services)
+    return tuple(one for one in plan.hosts if one.services or one.pods)
 
 
 def _all(plan: Plan) -> tuple[PlanMember, ...]:

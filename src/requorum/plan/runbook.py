@@ -20,6 +20,12 @@ def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -
     if kind == "lock":
         return (f"mkdir -p -m 0700 {q(work)}", f"test ! -e {q(place.work + '/lock.json')}  # else another run is on")
     if kind == "bring tools":
+        if member.deployment.kind == "static-pod":
+            tools, image = q(f"{work}/tools"), q(f"{work}/tools/image")
+            return (
+                f"mkdir -p {image}; ctr -n k8s.io images mount {q(member.deployment.image)} {image}",
+                f"cp {image}/usr/local/bin/etcd* {tools}/; ctr -n k8s.io images unmount {image}",
+            )
         return (
             f"mkdir {q(work + '/tools')}",
             f"cp etcd etcdctl etcdutl {q(work + '/tools/')}  # version {plan.etcd_version}",
@@ -68,6 +74,13 @@ def _fence(plan: Plan, member: PlanMember) -> tuple[str, ...]:
             f"pkill -TERM -f -- {q(f'--config-file {config}')}",
             f"etcd --config-file {q(config)}  # must fail",
         )
+    if deployment.kind == "static-pod":
+        parked = _parked(deployment.manifest)
+        return (
+            f"mkdir -p -m 0700 {q(parked)}",
+            *(f"mv -n {q(one)} {q(f'{parked}/{_name(one)}.fenced-{plan.run}')}" for one in deployment.manifests),
+            f"pkill -TERM -x etcd; ctr -n k8s.io tasks list  # until no etcd is left ({deployment.pod})",
+        )
     return (
         f"mkdir -p {q(member.fence.rsplit('/', 1)[0])}",
         f"printf '[Unit]\\nConditionPathExists=!%s\\n' {q(member.fence)} > {q(member.fence)}",
@@ -76,12 +89,29 @@ def _fence(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     )
 
 
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]
+
+
+def _parked(manifest: str) -> str:
+    return f"{manifest.rsplit('/', 1)[0]}.requorum"
+
+
 def _aside(plan: Plan, path: str) -> str:
     return f"{path}.requorum-{plan.run}"
 
 
 def _configure(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     deployment, wanted = member.deployment, settings(plan, member)
+    if deployment.kind == "static-pod":
+        parked, name = _parked(deployment.manifest), _name(deployment.manifest)
+        kept = f"{parked}/{name}.requorum-{plan.run}"
+        return (
+            f"mv {q(f'{parked}/{name}.fenced-{plan.run}')} {q(kept)}",
+            f"cp -a {q(kept)} {q(f'{parked}/{name}')}",
+            *(f"# in {parked}/{name}, under command: --{key}={value}" for key, value in wanted.items()),
+            f"mv {q(f'{parked}/{name}')} {q(deployment.manifest)}  # not before the data is in place",
+        )
     if deployment.kind == "process" or deployment.config:
         config = deployment.config
         lines = [] if deployment.kind == "process" else [f"ln {q(config)} {q(_aside(plan, config))}"]
@@ -108,18 +138,37 @@ def _start(member: PlanMember) -> tuple[str, ...]:
     deployment = member.deployment
     if deployment.kind == "process":
         return (f"etcd --config-file {q(deployment.config)} >> {q(deployment.log)} 2>&1 &",)
+    if deployment.kind == "static-pod":
+        return (
+            "rm -f /etc/systemd/system/kubelet.service.d/90-requorum-fence.conf; systemctl daemon-reload",
+            "systemctl start --no-block containerd kubelet  # kubelet starts etcd's pod",
+        )
     return (f"systemctl reset-failed {q(deployment.unit)}; systemctl start --no-block {q(deployment.unit)}",)
 
 
 def _for_host(plan: Plan, kind: StepKind, host: PlanHost) -> tuple[str, ...]:
-    """Units are stopped in their order, and come back in reverse; only those that ran or were enabled."""
+    """Pods and units are stopped in their order; units come back in reverse, only those that ran or were enabled."""
+    units = " ".join(q(one.unit) for one in host.services)
     if kind == "stop services":
-        names = " ".join(q(one.unit) for one in host.services)
-        return (f"systemctl stop {names}  # and a fence for each, as for etcd",)
+        lines = [_park_pod(plan, one.manifest) for one in host.pods]
+        lines += [f"systemctl stop {units}  # and a fence for each, as for etcd"] if units else []
+        lines += [f"pkill -TERM -x {one.program}  # until it is gone: ctr -n k8s.io tasks list" for one in host.pods]
+        return tuple(lines)
     fences = " ".join(q(f"/etc/systemd/system/{one.unit}.d/90-requorum-fence.conf") for one in host.services)
     wanted = [q(one.unit) for one in reversed(host.services) if one.wanted]
     begin = f"systemctl start {' '.join(wanted)}" if wanted else "# nothing ran here before"
-    return (f"rm -f {fences}; systemctl daemon-reload", begin)
+    back = [
+        f"mv -n {q(f'{_parked(one.manifest)}/{_name(one.manifest)}.fenced-{plan.run}')} {q(one.manifest)}"
+        + ("  # then wait for /readyz" if one.program == "kube-apiserver" else "")
+        for one in host.pods
+    ]
+    lines = [f"rm -f {fences}; systemctl daemon-reload"] if fences else []
+    return (*lines, *([begin] if fences else []), *back)
+
+
+def _park_pod(plan: Plan, manifest: str) -> str:
+    parked = _parked(manifest)
+    return f"mkdir -p -m 0700 {q(parked)}; mv -n {q(manifest)} {q(f'{parked}/{_name(manifest)}.fenced-{plan.run}')}"
 
 
 def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
@@ -268,7 +317,7 @@ def for_now(plan: Plan, member: PlanMember) -> dict[str, str]:
     From 3.6 on the check is a feature gate, and etcd does not start where a gate and the old variable say different
     things: it is left alone there, and the starts are spaced.
     """
-    if not has_check(plan, member) or member.deployment.kind == "process" or member.deployment.config:
+    if not has_check(plan, member) or member.deployment.kind != "systemd" or member.deployment.config:
         return {}
     if not member.tools.version.startswith("3.5."):
         return {}

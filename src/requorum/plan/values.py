@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from requorum.survey.evidence import HERE, Address, Deployment, MemberConfig, Place, Service, Tools
+from requorum.survey.evidence import HERE, Address, ControlPod, Deployment, MemberConfig, Place, Service, Tools
 from requorum.verdict.values import Source
 
 StepKind = Literal[
@@ -36,12 +36,14 @@ StepKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanHost:
-    """A host in the plan, how it is reached, and the units that are stopped there, in the order in which they are."""
+    """A host in the plan, how it is reached, and what is stopped there, in the order in which it is: the control plane's
+    static pods, and units."""
 
     name: str
     roles: tuple[str, ...] = ("etcd",)
     address: Address = HERE
     services: tuple[Service, ...] = ()
+    pods: tuple[ControlPod, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class PlanMember:
         """The file that keeps etcd from starting while a run is on."""
         if self.deployment.kind == "process":
             return self.deployment.config
+        if self.deployment.kind == "static-pod":
+            return f"{self.deployment.manifest} is out of kubelet's folder"
         return f"/etc/systemd/system/{self.deployment.unit}.d/90-requorum-fence.conf"
 
 

@@ -14,7 +14,9 @@ from requorum.deployments.config import MemberConfig as MemberConfig
 from requorum.hosts.address import HERE as HERE
 from requorum.hosts.address import Address as Address
 from requorum.hosts.tools import Tools as Tools
+from requorum.inventory.values import ControlPod as ControlPod
 from requorum.inventory.values import ProcessDeployment as ProcessDeployment
+from requorum.inventory.values import StaticPodDeployment as StaticPodDeployment
 from requorum.inventory.values import SystemdDeployment as SystemdDeployment
 
 SCHEMA = "requorum/Survey/v1"
@@ -282,7 +284,7 @@ class HostEvidence:
     """One host: why it cannot be reached (empty when it can), how far its clock is off, and what runs there.
 
     ``fault`` says why it could not be told what runs there, although the host answers.
-    ``python``: our code can be run there. ``static_pods`` are the control plane's manifests that kubelet runs there.
+    ``python``: our code can be run there. ``pods`` are the control plane's static pods, in the order in which they are stopped.
 
     ``clock_ahead`` is in seconds against the operator's machine, as exact as the connection is quick.
     """
@@ -295,7 +297,7 @@ class HostEvidence:
     address: Address = HERE
     python: bool = True
     services: tuple[Service, ...] = ()
-    static_pods: tuple[str, ...] = ()
+    pods: tuple[ControlPod, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

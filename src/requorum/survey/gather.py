@@ -12,18 +12,19 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from requorum.deployments import kinds, manifest
+from requorum.deployments import controlplane, kinds, kubelet
 from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import files, net, programs, tools, units
+from requorum.hosts import containers, net, processes, programs, tools, units
 from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
-from requorum.inventory.values import SystemdDeployment
+from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
 from requorum.survey import certificates, disks, live, without_python
 from requorum.survey.evidence import (
+    ControlPod,
     HostEvidence,
     LiveEvidence,
     MemberEvidence,
@@ -139,17 +140,23 @@ def _survey(
     hosts: Sequence[HostEvidence] = (),
 ) -> Survey:
     at_hand = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
-    newest = max(at_hand, key=lambda one: tools.numbers(one.version), default=None)
+    newest = max((one.version for one in at_hand), key=tools.numbers, default=_version_of_images(members))
     return Survey(
         cluster=cluster,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         verified=in_full,
         members=tuple(members),
         snapshots=tuple(snapshots),
-        etcd_version=newest.version if newest else "",
-        etcdutl_can_bump=bool(at_hand) and all(one.can_bump for one in at_hand),
+        etcd_version=newest,
+        etcdutl_can_bump=all(tools.can_bump(one.version) for one in at_hand) if at_hand else tools.can_bump(newest),
         hosts=tuple(hosts),
     )
+
+
+def _version_of_images(members: Sequence[MemberEvidence]) -> str:
+    """etcd's version by the images of its static pods; empty where there are none, or no tag tells."""
+    pods = [one.deployment for one in members if isinstance(one.deployment, StaticPodDeployment)]
+    return max((one.version for one in pods if one.version), key=tools.numbers, default="")
 
 
 def look_at_host(host: Host, connection: Connection) -> HostEvidence:
@@ -160,14 +167,13 @@ def look_at_host(host: Host, connection: Connection) -> HostEvidence:
         there = connection.call(net.clock)
         ahead = there - (before + time.time()) / 2
         found = dataclasses.replace(found, clock_ahead=round(ahead, 1), python=not connection.bare)
-        services = services_of(connection) if isinstance(host.etcd, SystemdDeployment) else ()
-        manifests = connection.call(files.names_in, manifest.FOLDER) if services else []
+        services = () if isinstance(host.etcd, ProcessDeployment) else services_of(connection)
+        pods = pods_of(connection, services)
     except Unreachable as err:
         return dataclasses.replace(found, unreachable=err.message)
     except (RequorumError, OSError) as err:
         return dataclasses.replace(found, fault=err.message if isinstance(err, RequorumError) else str(err))
-    pods = tuple(name for name in manifests if name.startswith("kube-") and name.endswith((".yaml", ".yml")))
-    return dataclasses.replace(found, services=services, static_pods=pods)
+    return dataclasses.replace(found, services=services, pods=pods)
 
 
 def services_of(connection: Connection) -> tuple[Service, ...]:
@@ -179,10 +185,17 @@ def services_of(connection: Connection) -> tuple[Service, ...]:
     )
 
 
+def pods_of(connection: Connection, services: Sequence[Service]) -> tuple[ControlPod, ...]:
+    """The control plane's static pods on a host that has a kubelet."""
+    if not any(one.unit == kubelet.UNIT for one in services):
+        return ()
+    return controlplane.find(connection, kubelet.read(connection))
+
+
 def survey_member(host: Host, connection: Connection, found: Tools | None, *, in_full: bool) -> MemberEvidence:
     """One member of an inventory: its configuration, its process, its disk, and its answer when it runs."""
     try:
-        deployment = kinds.of(host.etcd).find(connection, host.etcd)
+        deployment = kinds.find(connection, host.etcd)
         config = kinds.of(deployment).read_config(connection, deployment)
         here = deployment.kind == "process" and connection.local
         at_hand = found if here and found else find_tools(connection, deployment)
@@ -223,14 +236,34 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
 
 
 def find_tools(connection: Connection, deployment: Deployment) -> Tools | Unknown:
-    """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path."""
+    """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of a static pod that runs, those
+    in its container, where the host has none."""
     own = [os.path.dirname(deployment.program)] if isinstance(deployment, SystemdDeployment) else []
     try:
-        return connection.call(tools.find, [*own, *programs.PATH.split(":")])
+        found = connection.call(tools.find, [*own, *programs.PATH.split(":")])
+        if isinstance(deployment, StaticPodDeployment) and deployment.version not in ("", found.version):
+            minor = deployment.version.rpartition(".")[0]
+            if minor != found.minor:
+                raise RequorumError(f"etcd in {found.folder} is {found.version}, the pod's is {deployment.version}")
+        return found
     except Unreachable:
         raise
     except RequorumError as err:
+        if isinstance(deployment, StaticPodDeployment):
+            return _tools_in_container(connection, deployment, err.message)
         return Unknown(unknown=err.message)
+
+
+def _tools_in_container(connection: Connection, deployment: StaticPodDeployment, why: str) -> Tools | Unknown:
+    """They are run from where the host sees the container's files: nothing is copied for a survey."""
+    for pid, words in connection.call(processes.commands):
+        if os.path.basename(words[0]) == "etcd":
+            inside = [f"/proc/{pid}/root{place}" for place in containers.IN_IMAGE]
+            try:
+                return connection.call(tools.find, inside)
+            except RequorumError as err:
+                why = err.message
+    return Unknown(unknown=f"{why}; they are taken out of the image {deployment.image}")
 
 
 def read_dir(

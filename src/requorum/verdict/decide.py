@@ -2,7 +2,6 @@
 
 from requorum.survey.evidence import (
     DbEvidence,
-    HostEvidence,
     LiveEvidence,
     LogEvidence,
     MemberEvidence,
@@ -147,15 +146,6 @@ def certificate_faults(member: MemberEvidence) -> tuple[tuple[str, str], ...]:
     return tuple(out)
 
 
-def static_pods_text(host: HostEvidence) -> str:
-    """What has to be done by hand about the control plane's static pods."""
-    names = ", ".join(one.rsplit(".", 1)[0] for one in host.static_pods)
-    return (
-        f"{names} run as static pods, which requorum does not stop yet: move their manifests out of "
-        f"/etc/kubernetes/manifests before a recovery, and back when it is done"
-    )
-
-
 def _host_findings(survey: Survey) -> list[Finding]:
     """Hosts that cannot be reached, and clocks that are apart."""
     out = [
@@ -167,11 +157,6 @@ def _host_findings(survey: Survey) -> list[Finding]:
         Finding(level="warning", subject=one.name, text=f"what runs there could not be told: {one.fault}")
         for one in survey.hosts
         if one.fault
-    ]
-    out += [
-        Finding(level="warning", subject=one.name, text=static_pods_text(one))
-        for one in survey.hosts
-        if one.static_pods
     ]
     out += [
         Finding(level="info", subject=one.name, text="no Python there: its db is not read in depth, its log is fetched")

@@ -4,25 +4,43 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import files, transfer
+from requorum.hosts import containers, files, programs, tools, transfer
 from requorum.hosts.connection import Connection, Here
 from requorum.hosts.tools import Tools
+from requorum.inventory.values import StaticPodDeployment
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
+
+COPY_SECONDS = 120.0
 
 
 def do(context: Context, member: PlanMember) -> Any:
     """Into this run's folder there; nothing is installed."""
-    donor, theirs = _donor(context)
     host = context.host(member)
     folder = Path(member.tools.folder)
     host.call(files.make_dir, folder)
+    if context.programs is None and isinstance(member.deployment, StaticPodDeployment):
+        return _out_of_image(context, member, member.deployment)
+    donor, theirs = _donor(context)
     for source in (theirs.etcd, theirs.etcdctl, theirs.etcdutl):
         target = folder / Path(source).name
         digest = donor.call(files.sha256_of, Path(source))
         transfer.copy(donor, source, [(host, str(target))], digest, context.moved)
         host.call(files.make_executable, target)
     return {"from": donor.name, "version": theirs.version}
+
+
+def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDeployment) -> Any:
+    """The pod's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well."""
+    host, folder = context.host(member), Path(member.tools.folder)
+    names = ("etcd", "etcdctl", "etcdutl")
+    found = host.call(containers.copy_out, deployment.socket, deployment.image, names, folder)
+    if "etcdutl" not in found and "etcdctl" in found:
+        host.call(programs.run, ["cp", folder / "etcdctl", folder / "etcdutl"], seconds=COPY_SECONDS)
+    version = host.call(tools.find, [folder]).version
+    if version.rpartition(".")[0] != context.plan.etcd_version.rpartition(".")[0]:
+        raise RequorumError(f"{deployment.image} holds etcd {version}, planned was {context.plan.etcd_version}")
+    return {"from": deployment.image, "version": version}
 
 
 def _donor(context: Context) -> tuple[Connection, Tools]:

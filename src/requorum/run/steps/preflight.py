@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from requorum.deployments import kinds
 from requorum.errors import RequorumError
 from requorum.hosts import files, trees
 from requorum.hosts.connection import Connection
@@ -27,6 +28,8 @@ def do(context: Context, member: PlanMember) -> Any:
     _movable(host, member, data_dir, work)
     if member.place.wal_apart:
         _movable(host, member, Path(member.place.wal_dir), context.wal_work(member))
+    if fault := kinds.of(member.deployment).fault_of_start(host, member.deployment):
+        raise RequorumError(f"{member.name} could not start: {fault}", hint="put that right, then resume")
     if member.role == "replace":
         _can_begin_empty(host, member)
     return {"free": free}

@@ -1,0 +1,75 @@
+"""kubelet on a host, as its unit and its configuration say: which folder it takes static pods from, which runtime it uses,
+under which name it knows the host."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from requorum.deployments import envfile, settings
+from requorum.hosts import files, units
+from requorum.hosts.connection import Connection
+from requorum.hosts.units import Unit
+
+UNIT = "kubelet.service"
+FOLDER = "/etc/kubernetes/manifests"
+"""kubeadm's staticPodPath, and Kubespray's."""
+SOCKETS = ("/run/containerd/containerd.sock", "/var/run/crio/crio.sock")
+CONFIG = "/var/lib/kubelet/config.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kubelet:
+    """``folder`` is its staticPodPath, ``socket`` its runtime's, ``node`` the name that its pods' names end in."""
+
+    unit: Unit
+    folder: Path
+    socket: str
+    node: str
+
+
+def read(host: Connection) -> Kubelet:
+    """kubelet as it would start; what nothing says is as kubeadm leaves it."""
+    (unit,) = host.call(units.show, [UNIT])
+    flags = settings.from_flags(_words(host, unit), {})
+    config = _config(host, flags.get("config", CONFIG))
+    socket = flags.get("container-runtime-endpoint") or str(config.get("containerRuntimeEndpoint") or "")
+    if not socket:
+        socket = next((one for one in SOCKETS if host.call(files.there, Path(one))), SOCKETS[0])
+    folder = flags.get("pod-manifest-path") or str(config.get("staticPodPath") or FOLDER)
+    node = flags.get("hostname-override") or _hostname(host)
+    return Kubelet(
+        unit=unit, folder=Path(os.path.normpath(folder)), socket=socket.removeprefix("unix://"), node=node.lower()
+    )
+
+
+def _hostname(host: Connection) -> str:
+    return host.call(files.read_file, Path("/proc/sys/kernel/hostname")).decode(errors="replace").strip()
+
+
+def _words(host: Connection, unit: Unit) -> list[str]:
+    """Its command line; a word that is a variable alone stands for several (systemd.service(5))."""
+    environment = dict(unit.environment)
+    for path in unit.env_files:
+        try:
+            raw = host.call(files.read_file, Path(path.lstrip("-")))
+        except OSError:
+            continue
+        environment.update(envfile.parse(raw.decode(errors="replace")))
+    words: list[str] = []
+    for word in unit.argv:
+        filled = settings.filled(word, environment)
+        words += shlex.split(filled) if word.startswith("$") and not word.startswith("${") else [filled]
+    return words
+
+
+def _config(host: Connection, path: str) -> dict[str, Any]:
+    try:
+        data = YAML(typ="safe", pure=True).load(host.call(files.read_file, Path(path)).decode())
+    except (OSError, YAMLError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}

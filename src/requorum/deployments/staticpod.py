@@ -1,0 +1,254 @@
+"""etcd as a static pod, as kubeadm sets it up: a manifest in kubelet's folder, an image, certificates on the host.
+
+The fence is that no manifest in kubelet's folder runs etcd (:mod:`requorum.deployments.parked`). kubelet itself is stopped
+with what writes to etcd; while one member is replaced it runs on, and then it must have ended the pod. etcd is stopped by a
+signal to its process: that needs no runtime that answers. What must change before the first start is changed in the
+manifest, and the manifest returns only once the data is in place: kubelet would make an empty folder otherwise.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from requorum.deployments import kubelet, manifest, parked, settings
+from requorum.deployments.config import MemberConfig
+from requorum.errors import RequorumError
+from requorum.hosts import containers, files, net, podlogs, processes, units
+from requorum.hosts.connection import Connection
+from requorum.inventory.values import StaticPodDeployment
+
+USUAL = "etcd.yaml"
+GONE_SECONDS = 60.0
+"""So long kubelet may take to end a pod whose manifest is gone; its grace period is 30 s."""
+LATE_SECONDS = 90.0
+"""A pod that has not started by then has a reason; after a power cut it may take 50 s (measured)."""
+
+
+def find(host: Connection, named: StaticPodDeployment) -> StaticPodDeployment | None:
+    """The pod as kubelet's folder has it, fenced or not; None when there is none."""
+    local = kubelet.read(host)
+    folder = Path(named.manifest).parent if named.manifest else local.folder
+    pods = {}
+    for name in parked.names(host, folder):
+        path = folder / name
+        try:
+            pod = manifest.read(parked.read(host, path), str(path))
+        except (OSError, RequorumError):
+            if name == USUAL:
+                raise
+            continue
+        if pod is not None:
+            pods[path] = pod
+    if not pods:
+        return None
+    if not local.unit.there:
+        raise RequorumError(f"{host.name}: there is no {kubelet.UNIT} that would run {min(pods)}")
+    wanted = Path(named.manifest) if Path(named.manifest) in pods else folder / USUAL
+    own = wanted if wanted in pods else min(pods)
+    copies = [str(one) for one in sorted(pods) if one != own and _same_data(pods[one], pods[own])]
+    return replace(
+        named,
+        manifests=(str(own), *copies),
+        image=pods[own].image,
+        pod=f"{pods[own].name}-{local.node}",
+        namespace=pods[own].namespace,
+        container=pods[own].container,
+        socket=local.socket,
+        wanted=local.unit.wanted,
+        fenced_by=parked.fenced_by(host, own),
+    )
+
+
+def _same_data(one: manifest.EtcdPod, other: manifest.EtcdPod) -> bool:
+    return one.settings.get("data-dir") == other.settings.get("data-dir")
+
+
+def read_config(host: Connection, deployment: StaticPodDeployment) -> MemberConfig:
+    """The member's configuration; raises RequorumError when it cannot be read or lacks what is needed."""
+    path = Path(deployment.manifest)
+    try:
+        pod = manifest.read(parked.read(host, path), str(path))
+    except OSError as err:
+        raise RequorumError(f"{path}: {err.strerror}") from err
+    if pod is None:
+        raise RequorumError(f"{path}: it runs no etcd any more")
+    if pod.settings.get("config-file"):
+        raise RequorumError(
+            f"{path}: etcd has its settings from a config file, which requorum does not change in a pod"
+        )
+    return settings.member_config(pod.settings, str(path), _client(host, pod.settings))
+
+
+def _client(host: Connection, found: Mapping[str, str]) -> dict[str, str] | None:
+    """kubeadm's certificate to ask etcd with, where it lies beside etcd's own; else etcd is asked with that."""
+    ca = found.get("trusted-ca-file", "")
+    cert, key = (Path(ca).with_name(f"healthcheck-client.{end}") for end in ("crt", "key"))
+    if not ca or not all(host.call(files.there, one) for one in (cert, key)):
+        return None
+    return {"ca": ca, "cert": str(cert), "key": str(key)}
+
+
+def fenced_by(host: Connection, deployment: StaticPodDeployment) -> str:
+    """The run that fences this member; empty when none does, or a copy of its manifest still lies in kubelet's folder."""
+    by = {parked.fenced_by(host, Path(one)) for one in deployment.manifests}
+    return by.pop() if len(by) == 1 else ""
+
+
+def fence(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
+    """Take the manifest, and what copies of it there are, out of kubelet's folder."""
+    for one in deployment.manifests:
+        parked.fence(host, Path(one), run)
+
+
+def stop(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> tuple[int, ...]:
+    """See the pod end. A kubelet that runs ends it by itself, and would start it again if somebody else did."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while _kubelet_runs(host) and host.call(processes.holders_of, list(folders)):
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    return host.call(processes.stop_holders, list(folders))
+
+
+def _kubelet_runs(host: Connection) -> bool:
+    (unit,) = host.call(units.show, [kubelet.UNIT])
+    return unit.main_pid != 0
+
+
+def prove_fence(host: Connection, deployment: StaticPodDeployment, _: Path, folders: Sequence[Path]) -> str:
+    """See that nothing can start etcd: no manifest, no container, no process, no open port.
+
+    A kubelet that is fenced must refuse to start; one that runs must have ended the pod with its sandbox. Raises
+    RequorumError with what is left.
+    """
+    folder = Path(deployment.manifest).parent
+    for name in host.call(files.names_in, folder):
+        if not name.startswith(".") and _runs(host, folder / name, deployment):
+            raise RequorumError(
+                f"the fence does not hold: {folder / name} runs etcd", hint="move it out of that folder"
+            )
+    (unit,) = host.call(units.show, [kubelet.UNIT])
+    said = host.call(units.prove_fence, kubelet.UNIT) if unit.fenced_by else f"{deployment.pod} is gone"
+    _wait_until_gone(host, deployment, sandbox=unit.main_pid != 0)
+    running = host.call(processes.holders_of, list(folders))
+    if running:
+        raise RequorumError(
+            f"the fence does not hold: {running[0].command!r} (pid {running[0].pid}) is on the member's files",
+            hint="something else than kubelet starts etcd: stop that first",
+        )
+    endpoint = read_config(host, deployment).endpoint
+    if host.call(net.answers, endpoint):
+        raise RequorumError(
+            f"the fence does not hold: something answers at {endpoint}", hint="find out what listens there, and stop it"
+        )
+    return said
+
+
+def _runs(host: Connection, path: Path, deployment: StaticPodDeployment) -> bool:
+    try:
+        pod = manifest.read(host.call(files.read_file, path), str(path))
+    except (OSError, RequorumError):
+        return str(path) in deployment.manifests
+    return pod is not None and f"{pod.name}-" == deployment.pod[: len(pod.name) + 1]
+
+
+def _wait_until_gone(host: Connection, deployment: StaticPodDeployment, *, sandbox: bool) -> None:
+    """A runtime that does not answer runs nothing new; what its containers still run is on the files, or on the port."""
+    deadline = time.monotonic() + GONE_SECONDS
+    while True:
+        try:
+            left = host.call(
+                containers.running, deployment.socket, deployment.namespace, deployment.pod, sandbox=sandbox
+            )
+        except RequorumError:
+            if sandbox:
+                raise
+            return
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            raise RequorumError(
+                f"the fence does not hold: container {left[0][:12]} of {deployment.pod} does not end",
+                hint="journalctl -u kubelet says why; a leftover is removed with crictl rmp, or with the host's restart",
+            )
+        time.sleep(0.2)
+
+
+def lift(
+    host: Connection, deployment: StaticPodDeployment, run: str, changes: Mapping[str, str], _: Mapping[str, str]
+) -> None:
+    """Let kubelet have the member's manifest with some flags changed; copies of it do not come back.
+
+    The originals stay set aside for a rollback.
+    """
+    own, *copies = (Path(one) for one in deployment.manifests)
+    kept = parked.kept_path(own, run)
+    raw = host.call(files.read_file, kept) if host.call(files.there, kept) else parked.read(host, own)
+    for one in copies:
+        parked.keep(host, one, run)
+    parked.replace(host, own, run, manifest.edited(raw, changes, str(own)))
+
+
+def forget(_: Connection, __: StaticPodDeployment) -> None:
+    """A manifest has no settings that are for the first start only: another manifest would be another pod."""
+
+
+def put_back(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
+    """Put the manifests back exactly as they were, by rename."""
+    for one in deployment.manifests:
+        parked.release(host, Path(one), run)
+
+
+def start(host: Connection, deployment: StaticPodDeployment, _: Path) -> None:
+    """Have kubelet running, and the runtime that it needs: it starts what lies in its folder."""
+    wake_runtime(host, deployment.socket)
+    host.call(units.unfence, [kubelet.UNIT])
+    host.call(units.start, [kubelet.UNIT], wait=False)
+
+
+def wake_runtime(host: Connection, socket: str) -> None:
+    """Start the container runtime where it does not answer; raises RequorumError when that does not help."""
+    if not host.call(containers.fault_of, socket):
+        return
+    unit = "crio.service" if "crio" in socket else "containerd.service"
+    (found,) = host.call(units.show, [unit])
+    if found.there and not found.main_pid:
+        host.call(units.start, [unit], wait=True)
+    fault = host.call(containers.fault_of, socket)
+    if fault:
+        said = host.call(units.last_words, unit) if found.there else "it is not installed"
+        raise RequorumError(
+            f"{host.name}: {fault}; {unit}: {said}", hint=f"kubelet starts nothing without it: put {unit} right first"
+        )
+
+
+def fault_of_start(host: Connection, deployment: StaticPodDeployment) -> str:
+    """Why the pod could not start, as far as that can be told before anything is moved; empty when nothing speaks
+    against it."""
+    wake_runtime(host, deployment.socket)
+    if not host.call(containers.has_image, deployment.socket, deployment.image):
+        return f"its image {deployment.image} is not on the host (ctr -n k8s.io images import, or pull, brings it)"
+    return ""
+
+
+def dead(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> str:
+    """Why a member that was started does not run, and will not: etcd died on its data, or kubelet cannot run its pod."""
+    if host.call(processes.holders_of, list(folders)):
+        return ""
+    if host.bare:
+        return ""
+    (unit,) = host.call(units.show, [kubelet.UNIT])
+    if not unit.main_pid:
+        return f"{kubelet.UNIT} is {unit.active} ({unit.sub}): {host.call(units.last_words, kubelet.UNIT)}"
+    age = host.call(podlogs.age_of, deployment.manifest)
+    said = host.call(podlogs.last_words, deployment.namespace, deployment.pod, deployment.container, age)
+    if said or age < LATE_SECONDS:
+        return said
+    return host.call(podlogs.complaint, kubelet.UNIT, deployment.pod)
+
+
+def remove_set_aside(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
+    """Remove what a run kept of the manifests."""
+    for one in deployment.manifests:
+        parked.forget(host, Path(one), run)

@@ -1,0 +1,161 @@
+"""Containers on a host, as its runtime tells of them through crictl, nerdctl or ctr, whichever is there.
+
+Looked at only, but for programs that are copied out of an image: etcd is stopped by a signal to its process, which works
+without a runtime, too (its shims survive it), and a runtime sees as it sees any other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from requorum.errors import RequorumError
+from requorum.hosts import files, programs
+from requorum.hosts.bounds import within
+
+CLIENTS = ("crictl", "nerdctl", "ctr")
+FOLDERS = (*programs.PATH.split(":"), "/opt/bin", "/var/lib/rancher/rke2/bin")
+SECONDS = 20.0
+IN_IMAGE = ("/usr/local/bin", "/usr/bin", "/bin")
+"""Where images of etcd keep its programs."""
+_BRING = "bring the programs of this version along: --etcd-dir DIR"
+_POD = "io.kubernetes.pod.name"
+_NAMESPACE = "io.kubernetes.pod.namespace"
+_KIND = "io.cri-containerd.kind"
+
+
+def _client(socket: str, among: Sequence[str] = CLIENTS) -> tuple[str, list[str]]:
+    """The first client that is there: its name, and the words that a command of it begins with; empty when none is."""
+    for name in among:
+        path = programs.which(name, FOLDERS)
+        if path is None:
+            continue
+        if name == "crictl":
+            return name, [str(path), f"--runtime-endpoint=unix://{socket}", f"--image-endpoint=unix://{socket}"]
+        return name, [str(path), f"--address={socket}", "--namespace=k8s.io"]
+    return "", []
+
+
+def _ask(argv: Sequence[str]) -> str:
+    try:
+        return programs.run(argv, seconds=SECONDS).out
+    except programs.ProgramError as err:
+        raise RequorumError(f"the container runtime does not answer: {err}") from err
+
+
+def fault_of(socket: str) -> str:
+    """Why the runtime does not answer; empty when it does, or when there is nothing to ask it with."""
+    name, argv = _client(socket)
+    if not name:
+        return ""
+    try:
+        _ask([*argv, "version"] if name != "nerdctl" else [*argv, "info", "--format", "{{.ServerVersion}}"])
+    except RequorumError as err:
+        return err.message
+    return ""
+
+
+def running(socket: str, namespace: str, pod: str, *, sandbox: bool) -> tuple[str, ...]:
+    """The ids of a pod's containers that run, with ``sandbox`` that of its sandbox too; none when there is nothing to ask
+    the runtime with. Raises RequorumError when it does not answer.
+    """
+    name, argv = _client(socket)
+    if not name:
+        return ()
+    if name == "crictl":
+        found = _of_crictl(_ask([*argv, "ps", "--output=json"]), "containers", namespace, pod)
+        if sandbox:
+            found += _of_crictl(_ask([*argv, "pods", "--state=ready", "--output=json"]), "items", namespace, pod)
+        return tuple(found)
+    labels = {_POD: pod, _NAMESPACE: namespace, **({} if sandbox else {_KIND: "container"})}
+    if name == "nerdctl":
+        filters = [word for key, value in labels.items() for word in ("--filter", f"label={key}={value}")]
+        return tuple(_ask([*argv, "ps", "--quiet", "--no-trunc", *filters]).split())
+    wanted = ",".join(f'labels."{key}"=={value}' for key, value in labels.items())
+    ids = set(_ask([*argv, "containers", "list", "--quiet", wanted]).split())
+    if not ids:
+        return ()
+    rows = [line.split() for line in _ask([*argv, "tasks", "list"]).splitlines()[1:]]
+    return tuple(row[0] for row in rows if len(row) == 3 and row[0] in ids and row[2] not in ("STOPPED", "UNKNOWN"))
+
+
+def _of_crictl(said: str, key: str, namespace: str, pod: str) -> list[str]:
+    try:
+        rows = json.loads(said).get(key) or []
+        return [
+            str(one["id"])
+            for one in rows
+            if (one["labels"].get(_NAMESPACE), one["labels"].get(_POD)) == (namespace, pod)
+        ]
+    except (ValueError, KeyError, AttributeError, TypeError) as err:
+        raise RequorumError(f"the container runtime's answer cannot be read: {err!r}") from err
+
+
+def has_image(socket: str, image: str) -> bool:
+    """Whether an image is on this host; True where there is nothing to ask with. Raises RequorumError when the runtime
+    does not answer."""
+    name, argv = _client(socket)
+    if not name:
+        return True
+    if name == "ctr":
+        return bool(_ask([*argv, "images", "list", "--quiet", f"name=={image}"]).strip())
+    words = ["inspecti", image] if name == "crictl" else ["image", "inspect", image]
+    try:
+        programs.run([*argv, *words], seconds=SECONDS)
+    except programs.ExitedNonZero as err:
+        if "no such image" in err.detail.lower() or "not found" in err.detail.lower():
+            return False
+        raise RequorumError(f"the container runtime does not answer: {err}") from err
+    except programs.ProgramError as err:
+        raise RequorumError(f"the container runtime does not answer: {err}") from err
+    return True
+
+
+@within(300.0)
+def copy_out(socket: str, image: str, names: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Copy programs out of an image into a folder; returns the names that were in it.
+
+    Raises RequorumError where that does not go: it takes containerd with its ctr.
+    """
+    name, argv = _client(socket, ("ctr",))
+    if not name:
+        raise RequorumError(f"nothing here can open image {image}: there is no ctr", hint=_BRING)
+    view = folder / "image"
+    files.make_dir(view)
+    try:
+        _mount(argv, image, view)
+        return tuple(name for name in names if _copied(view, name, folder))
+    finally:
+        with contextlib.suppress(programs.ProgramError):
+            programs.run([*argv, "images", "unmount", "--rm", str(view)], seconds=SECONDS)
+        files.remove_if_empty(view)
+
+
+def _mount(argv: Sequence[str], image: str, view: Path) -> None:
+    """Mount a view of an image by whichever snapshotter has it unpacked: the runtime's need not be the default one."""
+    said = ""
+    rows = [line.split() for line in _ask([*argv, "plugins", "list"]).splitlines()]
+    usable = [row[1] for row in rows if row and row[0] == "io.containerd.snapshotter.v1" and row[-1] == "ok"]
+    for snapshotter in sorted(usable, key=lambda one: one != "overlayfs"):
+        try:
+            programs.run([*argv, "images", "mount", f"--snapshotter={snapshotter}", image, str(view)], seconds=SECONDS)
+        except programs.ProgramError as err:
+            said = str(err)
+            continue
+        return
+    raise RequorumError(
+        f"image {image} cannot be opened: {said or 'containerd has no snapshotter that works'}", hint=_BRING
+    )
+
+
+def _copied(view: Path, name: str, folder: Path) -> bool:
+    found = programs.which(name, [f"{view}{place}" for place in IN_IMAGE])
+    if found is None:
+        return False
+    target = folder / name
+    programs.run(["cp", "--dereference", str(found), f"{target}.part"], seconds=120.0)
+    programs.run(["chmod", "0700", f"{target}.part"], seconds=10.0)
+    programs.run(["mv", f"{target}.part", str(target)], seconds=10.0)
+    return True
