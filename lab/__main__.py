@@ -14,7 +14,6 @@ import click
 
 from lab import load, network
 from lab.lab import Lab
-from lab.options import JUMP
 from lab.programs import LabError
 
 
@@ -49,6 +48,10 @@ def main() -> None:
 @click.option("--no-python", multiple=True, metavar="HOST", help="This host has no Python; may be given again.")
 @click.option("--events", is_flag=True, help="Add a second cluster, etcd-events.")
 @click.option("--static-pods", is_flag=True, help="etcd under a real kubelet, in kubeadm's layout.")
+@click.option("--api-server", is_flag=True, help="With --static-pods: a real kube-apiserver beside each etcd.")
+@click.option(
+    "--control-host", is_flag=True, help="Add a host with a real kube-apiserver as a static pod, and no etcd."
+)
 @click.option("--snapshot-count", type=int, default=100_000, show_default=True)
 @click.option("--quota", type=int, default=2_147_483_648, show_default=True, help="Of the database, in bytes.")
 @click.option("--etcd-dir", default="", metavar="DIR", help="Where etcd, etcdctl and etcdutl are.")
@@ -106,7 +109,7 @@ def status(lab: Lab) -> None:
     healthy = lab.healthy() if network.path_of(lab.name).exists() else {}
     for one in lab.machines:
         power = f"on (init is {one.pid})" if one.pid else "off"
-        etcd = "" if one.name == JUMP else "healthy" if healthy.get(one.name) else "not healthy"
+        etcd = "" if not one.etcd_name else "healthy" if healthy.get(one.name) else "not healthy"
         click.echo(f"{one.name:6} {one.address:12} {power:20} {etcd:12} {one.root}".rstrip())
 
 

@@ -40,10 +40,11 @@ def write(folder: Path, keys: Path, places: Sequence[Place], jump: bool) -> None
     lines += ["  StrictHostKeyChecking yes", "  PasswordAuthentication no", "  ConnectTimeout 10"]
     config.write_text("\n".join(lines) + "\n")
     nodes = [one for one in places if one.name != JUMP]
+    groups = kubespray.groups_of(nodes)
     inventory = folder / "inventory"
     (inventory / "group_vars" / "all").mkdir(parents=True)
-    (inventory / "hosts.yaml").write_text(kubespray.hosts_yaml(nodes, user, keys / "id", config))
-    (inventory / "inventory.ini").write_text(kubespray.inventory_ini(nodes, user, keys / "id", config))
+    (inventory / "hosts.yaml").write_text(kubespray.hosts_yaml(nodes, groups, user, keys / "id", config))
+    (inventory / "inventory.ini").write_text(kubespray.inventory_ini(nodes, groups, user, keys / "id", config))
     (inventory / "group_vars" / "all" / "etcd.yml").write_text(kubespray.group_vars())
 
 

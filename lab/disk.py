@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab import access, images, kubernetes, kubespray, staticpods
 from lab.kubespray import CERTIFICATES, EVENTS, MAIN, SERVICES, Cluster, Place
-from lab.options import JUMP, Options
+from lab.options import Options
 from lab.programs import run
 from lab.staticpods import IMAGES, PAUSE
 
@@ -25,15 +25,28 @@ def write_shared(layer: Path, options: Options) -> None:
     folder = layer / "usr/local/bin"
     folder.mkdir(parents=True)
     programs = [Path(options.etcd_dir) / name for name in ("etcd", "etcdctl", "etcdutl")]
-    if options.static_pods:
-        named = {f"/usr/local/bin/{one.name}": one for one in programs}
-        images.write(layer / IMAGES.lstrip("/") / "etcd.tar", etcd_image(options), named, ["etcd"])
-        sleep = Path("/bin/sleep")
-        images.write(layer / IMAGES.lstrip("/") / "pause.tar", PAUSE, {"/bin/sleep": sleep}, ["/bin/sleep", "infinity"])
-        programs = [kubernetes.built() / "kubelet"]
+    if options.static_pods or options.control_host:
+        _write_images(layer / IMAGES.lstrip("/"), options, programs)
+        programs = [kubernetes.built() / "kubelet", *([] if options.static_pods else programs)]
     for program in programs:
         shutil.copy(program, folder / program.name)
         (folder / program.name).chmod(0o755)
+
+
+def _write_images(folder: Path, options: Options, etcd: Sequence[Path]) -> None:
+    """Write the images of the pods: etcd, the API server, and placeholders that only sleep under the others' names."""
+    sleep = Path("/bin/sleep")
+    images.write(folder / "pause.tar", PAUSE, {"/bin/sleep": sleep}, ["/bin/sleep", "infinity"])
+    if options.static_pods:
+        images.write(
+            folder / "etcd.tar", etcd_image(options), {f"/usr/local/bin/{one.name}": one for one in etcd}, ["etcd"]
+        )
+    for name in staticpods.PLACEHOLDERS:
+        images.write(folder / f"{name}.tar", staticpods.image_of(name), {f"/usr/local/bin/{name}": sleep}, [name])
+    if options.api_server or options.control_host:
+        name = staticpods.API_SERVER
+        programs = {f"/usr/local/bin/{name}": kubernetes.built() / name}
+        images.write(folder / f"{name}.tar", staticpods.image_of(name), programs, [name])
 
 
 def write_host(root: Path, place: Place, places: Sequence[Place], gateway: str) -> None:
@@ -90,12 +103,35 @@ def _write_static_pods(root: Path, place: Place, places: Sequence[Place], option
         shutil.copy(pki / f"{kind}-{place.name}.pem", folder / f"{name}.crt")
         shutil.copy(pki / f"{kind}-{place.name}-key.pem", folder / f"{name}.key")
     (root / MAIN.data_dir.lstrip("/")).mkdir(mode=0o700)
-    nodes = [one for one in places if one.name != JUMP]
-    manifest = staticpods.etcd_manifest(place, nodes, etcd_image(options), options.quota)
+    nodes = [one for one in places if one.etcd_name]
+    manifests = {"etcd": staticpods.etcd_manifest(place, nodes, etcd_image(options), options.quota)}
+    if options.api_server:
+        manifests[staticpods.API_SERVER] = staticpods.api_server_manifest(
+            place, [f"https://127.0.0.1:{MAIN.client_port}"]
+        )
+    _write_kubelet(root, place, manifests)
+
+
+def write_control_host(root: Path, place: Place, places: Sequence[Place], options: Options, pki: Path) -> None:
+    """Write a host that has the control plane alone, as Kubespray lays it out today: static pods, etcd elsewhere."""
+    folder = root / staticpods.PKI.lstrip("/")
+    folder.mkdir(parents=True)
+    shutil.copy(pki / "ca.pem", folder / "ca.crt")
+    for end, kind in (("crt", ".pem"), ("key", "-key.pem")):
+        shutil.copy(pki / f"admin-{place.name}{kind}", folder / f"healthcheck-client.{end}")
+    servers = [f"https://{one.address}:{MAIN.client_port}" for one in places if one.etcd_name]
+    _write_kubelet(root, place, {staticpods.API_SERVER: staticpods.api_server_manifest(place, servers)})
+
+
+def _write_kubelet(root: Path, place: Place, manifests: Mapping[str, str]) -> None:
+    """Write kubelet, containerd, and the manifests of the pods: those given, and the placeholders."""
+    (root / staticpods.TOKENS.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+    others = {name: staticpods.placeholder_manifest(name) for name in staticpods.PLACEHOLDERS}
     for path, text in (
-        (f"{staticpods.MANIFESTS}/etcd.yaml", manifest),
+        *((f"{staticpods.MANIFESTS}/{name}.yaml", manifest) for name, manifest in {**manifests, **others}.items()),
         ("/var/lib/kubelet/config.yaml", staticpods.kubelet_config()),
         ("/etc/containerd/config.toml", staticpods.containerd_config()),
+        (staticpods.TOKENS, staticpods.tokens()),
     ):
         file = root / path.lstrip("/")
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +154,7 @@ def let_wal_in(root: Path, options: Options, *, may: bool) -> None:
 
 def write_environment(root: Path, place: Place, places: Sequence[Place], options: Options, state: str) -> None:
     """Write the environment files of a host's members; ``state`` is new or existing."""
-    nodes = [one for one in places if one.name != JUMP]
+    nodes = [one for one in places if one.etcd_name]
     for cluster in clusters(options):
         path = root / f"etc/{cluster.unit}.env"
         path.write_text(kubespray.environment(cluster, place, nodes, options, state))

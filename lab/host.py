@@ -6,7 +6,7 @@ from pathlib import Path
 from lab import options
 from lab.kubespray import Place
 from lab.machine import Machine
-from lab.options import JUMP, Options
+from lab.options import CONTROL, JUMP, Options
 
 SHARED, ROOTFS = "shared", "rootfs"
 """What all hosts' disks are laid over, in the lab's folder: what the lab adds, and the root file system below it."""
@@ -26,7 +26,7 @@ class Host:
 
     @property
     def etcd_name(self) -> str:
-        """The member's name; empty on the jump host."""
+        """The member's name; empty on a host without etcd."""
         return self.place.etcd_name
 
     @property
@@ -46,13 +46,15 @@ class Host:
 
 
 def hosts_of(lab: str, folder: Path, wanted: Options) -> list[Host]:
-    """All hosts of a lab: those of etcd, then the jump host where there is one."""
+    """All hosts of a lab: those of etcd, then the jump host and the control plane's where there is one."""
     net = options.subnet_of(lab)
     places = [
         Place(name=f"node{n}", etcd_name=f"etcd{n}", address=f"{net}.{10 + n}") for n in range(1, wanted.hosts + 1)
     ]
     if wanted.jump:
         places.append(Place(name=JUMP, etcd_name="", address=f"{net}.5"))
+    if wanted.control_host:
+        places.append(Place(name=CONTROL, etcd_name="", address=f"{net}.31"))
     return [
         Host(
             place=one,
@@ -62,7 +64,7 @@ def hosts_of(lab: str, folder: Path, wanted: Options) -> list[Host]:
                 machine=options.machine_of(lab, one.name),
                 folder=folder / one.name,
                 lower=(folder / SHARED, folder / ROOTFS),
-                data_mount=wanted.data_mount and one.name != JUMP,
+                data_mount=wanted.data_mount and bool(one.etcd_name),
             ),
         )
         for one in places

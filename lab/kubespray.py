@@ -1,6 +1,6 @@
 """The files that Kubespray leaves on a host with external etcd, and its inventory, as text. Nothing here acts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,29 +125,44 @@ def network_unit(address: str, gateway: str) -> str:
     )
 
 
-def hosts_yaml(places: Sequence[Place], user: str, key: Path, ssh_config: Path) -> str:
+def groups_of(places: Sequence[Place]) -> dict[str, list[Place]]:
+    """Kubespray's groups: all hosts are in all, but for a host with the control plane alone, which then no other has."""
+    control = [one for one in places if not one.etcd_name]
+    return {
+        "kube_control_plane": control or list(places),
+        "kube_node": list(places),
+        "etcd": [one for one in places if one.etcd_name],
+    }
+
+
+def hosts_yaml(
+    places: Sequence[Place], groups: Mapping[str, Sequence[Place]], user: str, key: Path, ssh_config: Path
+) -> str:
     """The inventory as YAML."""
     lines = ["all:", "  hosts:"]
     for one in places:
         lines += [f"    {one.name}:", f"      ansible_host: {one.address}", f"      ip: {one.address}"]
-        lines += [f"      access_ip: {one.address}", f"      etcd_member_name: {one.etcd_name}"]
+        lines += [f"      access_ip: {one.address}"]
+        lines += [f"      etcd_member_name: {one.etcd_name}"] if one.etcd_name else []
     lines += ["  vars:", *(f"    {name}: {value}" for name, value in _login(user, key, ssh_config)), "  children:"]
-    for group in ("kube_control_plane", "kube_node", "etcd"):
-        lines += [f"    {group}:", "      hosts:", *(f"        {one.name}:" for one in places)]
+    for group, members in groups.items():
+        lines += [f"    {group}:", "      hosts:", *(f"        {one.name}:" for one in members)]
     lines += ["    k8s_cluster:", "      children:", "        kube_control_plane:", "        kube_node:"]
     return "\n".join(lines) + "\n"
 
 
-def inventory_ini(places: Sequence[Place], user: str, key: Path, ssh_config: Path) -> str:
+def inventory_ini(
+    places: Sequence[Place], groups: Mapping[str, Sequence[Place]], user: str, key: Path, ssh_config: Path
+) -> str:
     """The same inventory as INI."""
-    members = {"kube_control_plane", "etcd"}
+    described = {"kube_control_plane", "etcd"}
     lines: list[str] = []
-    for group in ("kube_control_plane", "etcd", "kube_node"):
+    for group, members in groups.items():
         lines.append(f"[{group}]")
-        for one in places:
+        for one in members:
             about = f" ansible_host={one.address} ip={one.address} access_ip={one.address}"
-            about += f" etcd_member_name={one.etcd_name}"
-            lines.append(one.name + (about if group in members else ""))
+            about += f" etcd_member_name={one.etcd_name}" if one.etcd_name else ""
+            lines.append(one.name + (about if group in described else ""))
         lines.append("")
     lines += ["[k8s_cluster:children]", "kube_control_plane", "kube_node", "", "[all:vars]"]
     lines += [f"{name}={value}" for name, value in _login(user, key, ssh_config)]

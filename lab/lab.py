@@ -16,7 +16,7 @@ from typing import Any
 from lab import access, certificates, disk, kubernetes, machine, network, options, rootfs
 from lab.host import ROOTFS, SHARED, Host, hosts_of
 from lab.kubespray import MAIN, Cluster
-from lab.options import JUMP, Options
+from lab.options import CONTROL, JUMP, Options
 from lab.programs import LabError, run
 
 BOOT_SECONDS = 60.0
@@ -43,9 +43,10 @@ class Lab:
         asked = Options(hosts=hosts, **wanted).checked()
         lab = cls(name=name, folder=options.folder_of(name), options=asked)
         rootfs.install_programs()
-        if asked.static_pods:
+        with_kubelet = asked.static_pods or asked.control_host
+        if with_kubelet:
             kubernetes.built()
-        lower = rootfs.built(rootfs.STATIC_PODS if asked.static_pods else ())
+        lower = rootfs.built(rootfs.STATIC_PODS if with_kubelet else ())
         try:
             lab.folder.mkdir(parents=True)
         except FileExistsError:
@@ -73,11 +74,11 @@ class Lab:
     def remove(cls, name: str) -> None:
         """End and remove everything of that name, whatever is left of it. Does nothing when nothing is."""
         folder = options.folder_of(name)
-        ours = re.compile(rf"rq-{re.escape(name)}-(node\d|{JUMP})")
+        ours = re.compile(rf"rq-{re.escape(name)}-(node\d|{JUMP}|{CONTROL})")
         groups = [one for place in machine.hierarchies() for one in place.glob("rq-*") if ours.fullmatch(one.name)]
         machine.end(groups)
         network.tear_down(name)
-        for host in (JUMP, *(f"node{n}" for n in range(1, 6))):
+        for host in (JUMP, CONTROL, *(f"node{n}" for n in range(1, 6))):
             machine.forget(folder / host / "root", options.machine_of(name, host))
         machine.unmount_below(folder)
         if folder.exists():
@@ -90,11 +91,11 @@ class Lab:
     @property
     def hosts(self) -> list[Host]:
         """The hosts of etcd."""
-        return [one for one in self.machines if one.name != JUMP]
+        return [one for one in self.machines if one.etcd_name]
 
     @property
     def machines(self) -> list[Host]:
-        """All hosts: those of etcd, and the jump host where there is one."""
+        """All hosts: those of etcd, and the jump host and the control plane's where there is one."""
         return hosts_of(self.name, self.folder, self.options)
 
     def host(self, name: str) -> Host:
@@ -228,7 +229,11 @@ class Lab:
                 pool.submit(
                     certificates.make,
                     self.pki,
-                    {one.name: (one.name, one.etcd_name, one.address) for one in self.hosts},
+                    {
+                        one.name: tuple(filter(None, (one.name, one.etcd_name, one.address)))
+                        for one in machines
+                        if one.name != JUMP
+                    },
                 ),
                 pool.submit(access.make_keys, keys, [one.name for one in places]),
                 pool.submit(disk.write_shared, self.folder / SHARED, self.options),
@@ -241,8 +246,10 @@ class Lab:
             machine.mount(one.machine)
             disk.write_host(one.root, one.place, places, f"{options.subnet_of(self.name)}.1")
             access.write_sshd(one.root, keys, one.place, jump_address)
-            if one.name != JUMP:
+            if one.etcd_name:
                 disk.write_node(one.root, one.place, places, self.options, self.pki)
+            elif one.name == CONTROL:
+                disk.write_control_host(one.root, one.place, places, self.options, self.pki)
 
     def _start(self) -> None:
         """Boot all hosts into a new cluster; from then on their files say that the cluster exists (not kubeadm's)."""

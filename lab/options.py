@@ -13,6 +13,8 @@ from lab.rootfs import cache
 
 NAME = re.compile(r"(?!rootfs)[a-z][a-z0-9-]{0,23}")
 JUMP = "jump"
+CONTROL = "cp1"
+"""The host with the control plane, where that has one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +23,9 @@ class Options:
 
     ``user`` runs etcd; ``wal_dir`` is ETCD_WAL_DIR, empty for none; ``data_mount`` makes /var/lib/etcd a file system
     of its own; ``jump`` adds a host that alone is let in by the others; hosts in ``no_python`` have no Python;
-    ``events`` adds etcd-events; ``quota`` is in bytes. ``static_pods``: etcd runs under a kubelet, as kubeadm sets it up.
+    ``events`` adds etcd-events; ``quota`` is in bytes. ``static_pods``: etcd runs under a kubelet, as kubeadm sets it up, and
+    so do a controller-manager and a scheduler, which are placeholders; ``api_server`` adds a real kube-apiserver.
+    ``control_host`` adds a host with these alone (the API server real), as where etcd is a unit on others.
     """
 
     hosts: int = 3
@@ -32,6 +36,8 @@ class Options:
     no_python: tuple[str, ...] = ()
     events: bool = False
     static_pods: bool = False
+    api_server: bool = False
+    control_host: bool = False
     snapshot_count: int = 100_000
     quota: int = 2_147_483_648
     etcd_dir: str = ""
@@ -48,6 +54,11 @@ class Options:
         if self.static_pods and (self.user != "root" or self.wal_dir or self.data_mount or self.events):
             raise LabError(
                 "hosts with static pods have kubeadm's layout", "leave out the other options of etcd's layout"
+            )
+        if (self.api_server and not self.static_pods) or (self.control_host and (self.static_pods or self.jump)):
+            raise LabError(
+                "an API server runs as a static pod beside etcd's, or on a host of its own",
+                "--static-pods --api-server, or --control-host",
             )
         if self.wal_dir and not self.wal_dir.startswith("/"):
             raise LabError(f"--wal-dir must be absolute, not {self.wal_dir}")

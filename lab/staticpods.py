@@ -5,7 +5,7 @@ container of systemd-nspawn: control groups mounted anew, three sysctls made to 
 service groups, no lowered oom_score_adj, a snapshotter that works on an overlay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from lab.kubespray import MAIN, Place
 
@@ -16,6 +16,23 @@ SOCKET = "/run/containerd/containerd.sock"
 PAUSE = "registry.k8s.io/pause:3.6"
 CERTIFICATES = {"server": "member", "peer": "member", "healthcheck-client": "admin"}
 """kubeadm's names, and the lab's kind of certificate that stands behind each."""
+
+
+API_SERVER = "kube-apiserver"
+PLACEHOLDERS = ("kube-controller-manager", "kube-scheduler")
+API_PORT = 6443
+TOKENS = "/etc/kubernetes/pki/tokens.csv"
+TOKEN = "lab-operator"  # noqa: S105 - opens an API server of the lab
+
+
+def image_of(program: str) -> str:
+    """The name of the image of a part of the control plane."""
+    return f"registry.k8s.io/{program}:v1.20.2"
+
+
+def tokens() -> str:
+    """The file with the one token that an API server of the lab takes."""
+    return f'{TOKEN},lab,lab,"system:masters"\n'
 
 
 def etcd_image(version: str) -> str:
@@ -68,6 +85,59 @@ def etcd_manifest(place: Place, places: Sequence[Place], image: str, quota: int)
         f"  - hostPath:\n      path: {PKI}\n      type: DirectoryOrCreate\n    name: etcd-certs\n"
         f"  - hostPath:\n      path: {MAIN.data_dir}\n      type: DirectoryOrCreate\n    name: etcd-data\n"
         "status: {}\n"
+    )
+
+
+def api_server_manifest(place: Place, servers: Sequence[str]) -> str:
+    """The manifest of a real API server. It makes its own certificate; callers show :data:`TOKEN`."""
+    key = f"{PKI}/healthcheck-client.key"
+    flags = [
+        f"advertise-address={place.address}",
+        "anonymous-auth=true",
+        "authorization-mode=Node,RBAC",
+        "cert-dir=/var/lib/kube-apiserver",
+        f"etcd-cafile={PKI}/ca.crt",
+        f"etcd-certfile={PKI}/healthcheck-client.crt",
+        f"etcd-keyfile={key}",
+        f"etcd-servers={','.join(servers)}",
+        "insecure-port=0",
+        f"secure-port={API_PORT}",
+        "service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        f"service-account-key-file={PKI}/healthcheck-client.crt",
+        f"service-account-signing-key-file={key}",
+        "service-cluster-ip-range=10.96.0.0/12",
+        f"token-auth-file={TOKENS}",
+    ]
+    probe = (
+        "    livenessProbe:\n      failureThreshold: 8\n      httpGet:\n"
+        f"        host: {place.address}\n        path: /livez\n        port: {API_PORT}\n        scheme: HTTPS\n"
+        "      initialDelaySeconds: 10\n      periodSeconds: 10\n      timeoutSeconds: 15\n"
+    )
+    mounts = {"/etc/kubernetes/pki": "pki", "/var/lib/kube-apiserver": "own"}
+    return _pod(API_SERVER, [f"--{one}" for one in flags], probe, mounts)
+
+
+def placeholder_manifest(name: str) -> str:
+    """The manifest of what only runs."""
+    return _pod(name, ["infinity"], "", {})
+
+
+def _pod(name: str, words: Sequence[str], probe: str, mounts: Mapping[str, str]) -> str:
+    return (
+        f"apiVersion: v1\nkind: Pod\nmetadata:\n  creationTimestamp: null\n  labels:\n    component: {name}\n"
+        f"    tier: control-plane\n  name: {name}\n  namespace: kube-system\nspec:\n  containers:\n"
+        f"  - command:\n    - {name}\n"
+        + "".join(f"    - {word}\n" for word in words)
+        + f"    image: {image_of(name)}\n    imagePullPolicy: IfNotPresent\n{probe}    name: {name}\n"
+        + ("    volumeMounts:\n" if mounts else "")
+        + "".join(f"    - mountPath: {path}\n      name: {volume}\n" for path, volume in mounts.items())
+        + "  hostNetwork: true\n  priorityClassName: system-node-critical\n"
+        + ("  volumes:\n" if mounts else "")
+        + "".join(
+            f"  - hostPath:\n      path: {path}\n      type: DirectoryOrCreate\n    name: {volume}\n"
+            for path, volume in mounts.items()
+        )
+        + "status: {}\n"
     )
 
 

@@ -198,7 +198,8 @@ def carry_out(
         except KeyboardInterrupt as err:
             raise execute.interruption(plan.run) from err
     proof = msgspec.convert(answer, Proof)
-    warnings = [*plan.warnings, *proof.warnings]
+    not_ready = _not_ready(journal)
+    warnings = [*plan.warnings, *proof.warnings, *not_ready]
     saved = journal.result("finish snapshot", "")
     if output in ("json", "yaml"):
         report = {
@@ -216,7 +217,7 @@ def carry_out(
         render.data(report, output)
     else:
         render.proof(proof, wide=output == "wide")
-        for warning in plan.warnings:
+        for warning in (*plan.warnings, *not_ready):
             render.console().print(f"warning: {warning}")
         out = render.console()
         if isinstance(saved, dict):
@@ -227,6 +228,17 @@ def carry_out(
             )
         out.print(_what_now(plan), soft_wrap=True)
     return errors.DONE_WITH_WARNINGS if warnings else errors.DONE
+
+
+def _not_ready(journal: Journal) -> list[str]:
+    """The API servers that came back, but do not serve."""
+    results = [
+        journal.done.get(step.id)
+        for phase in journal.plan.phases
+        for step in phase.steps
+        if step.kind == "start services"
+    ]
+    return [said for one in results if isinstance(one, dict) for said in one.get("not_ready", ())]
 
 
 def _what_now(plan: Plan) -> str:

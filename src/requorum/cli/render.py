@@ -134,6 +134,8 @@ def proof(found: Proof, *, wide: bool = False) -> None:
     out.print(f"every member is at revision {found.revision} with hash {found.hash}; cluster id {found.cluster_id}")
     for warning in found.warnings:
         out.print(Text.assemble(("warning: ", "yellow"), warning))
+    for note in found.notes:
+        out.print(f"note: {note}", soft_wrap=True)
 
 
 def size(count: int) -> str:

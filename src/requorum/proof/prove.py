@@ -61,7 +61,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """What was found. ``hash`` is the same on every member at ``revision``; ``warnings`` are what is left to do."""
+    """What was found. ``hash`` is the same on every member at ``revision``; ``warnings`` are what is left to do, ``notes``
+    what may hinder Kubernetes' return."""
 
     schema: Literal["requorum/Proof/v1"] = "requorum/Proof/v1"
     cluster_id: str
@@ -70,6 +71,7 @@ class Proof:
     rows: tuple[Row, ...]
     alarms: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 T = TypeVar("T")

@@ -1,11 +1,12 @@
 """The proof: every started member healthy, at one revision with one hash, not below what was predicted."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from requorum.plan.values import PlanMember
-from requorum.proof import prove
+from requorum.proof import aftercare, prove
 from requorum.run.context import Context
 
 
@@ -14,4 +15,6 @@ def do(context: Context, _: PlanMember | None) -> Any:
     proof = prove.prove(
         context.asked(), context.least_revision, context.dead, quiet=context.plan.kind != "replace member"
     )
+    if context.plan.kind != "replace member":
+        proof = replace(proof, notes=aftercare.look(context.asked()[0]))
     return msgspec.to_builtins(proof)
