@@ -1,6 +1,7 @@
 """The lab's command line."""
 
 import functools
+import json
 import os
 import shlex
 import shutil
@@ -12,7 +13,7 @@ from typing import Any
 
 import click
 
-from lab import load, network
+from lab import kube, load, network
 from lab.lab import Lab
 from lab.programs import LabError
 
@@ -176,6 +177,32 @@ def audit(lab: Lab, operations: tuple[Path, ...], hosts: tuple[str, ...], output
         for text in found.wrong:
             click.echo(f"  {text}")
     sys.exit(1 if found.lost or found.wrong else 0)
+
+
+@main.command()
+@passes_on
+@click.argument("host")
+@click.argument("method")
+@click.argument("path")
+@click.argument("body", default="")
+@click.option("--count", type=int, default=1, help="Ask so often, with NUMBER replaced by 1, 2, 3...")
+def api(lab: Lab, host: str, method: str, path: str, body: str, count: int) -> None:
+    """Ask the API server on HOST; prints one JSON document per line."""
+    _be_inside(lab)
+    for number in range(1, count + 1):
+        text = body.replace("NUMBER", str(number))
+        for said in kube.ask(lab, host, method, path, json.loads(text) if text else None):
+            click.echo(json.dumps(said))
+
+
+@main.command()
+@passes_on
+@click.argument("hosts", nargs=-1)
+@click.option("--seconds", type=float, default=90.0, show_default=True)
+def api_ready(lab: Lab, hosts: tuple[str, ...], seconds: float) -> None:
+    """Wait until the API servers on HOSTS are ready, on all that have one when none is named."""
+    _be_inside(lab)
+    kube.wait_ready(lab, list(hosts) or lab.api_hosts, seconds)
 
 
 def _be_inside(lab: Lab) -> None:

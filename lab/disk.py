@@ -42,7 +42,8 @@ def _write_images(folder: Path, options: Options, etcd: Sequence[Path]) -> None:
             folder / "etcd.tar", etcd_image(options), {f"/usr/local/bin/{one.name}": one for one in etcd}, ["etcd"]
         )
     for name in staticpods.PLACEHOLDERS:
-        images.write(folder / f"{name}.tar", staticpods.image_of(name), {f"/usr/local/bin/{name}": sleep}, [name])
+        programs = {f"/usr/local/bin/{name}": Path("/usr/bin/timeout"), "/bin/sleep": sleep}
+        images.write(folder / f"{name}.tar", staticpods.image_of(name), programs, [name])
     if options.api_server or options.control_host:
         name = staticpods.API_SERVER
         programs = {f"/usr/local/bin/{name}": kubernetes.built() / name}

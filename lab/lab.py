@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from lab.kubespray import MAIN, Cluster
 from lab.options import CONTROL, JUMP, Options
 from lab.programs import LabError, run
 
+ROOT = Path(__file__).resolve().parent.parent
 BOOT_SECONDS = 60.0
 HEALTHY_SECONDS = 60.0
 POD_SECONDS = 150.0
@@ -124,6 +126,25 @@ class Lab:
     def endpoints(self) -> dict[str, str]:
         """The client URL of each member, by the host's name."""
         return {one.name: f"https://{one.address}:{MAIN.client_port}" for one in self.hosts}
+
+    @property
+    def api_hosts(self) -> list[str]:
+        """The hosts with a real API server."""
+        if self.options.api_server:
+            return [one.name for one in self.hosts]
+        return [CONTROL] if self.options.control_host else []
+
+    def api(self, *words: str, check: bool = True) -> list[dict[str, Any]]:
+        """``./dev lab api HOST METHOD PATH [BODY]``: ask an API server; returns each JSON document of the answer."""
+        argv = [sys.executable, "-m", "lab", "api", "--name", self.name, *words]
+        done = run(network.enter(self.name, argv), check=check, seconds=300, cwd=ROOT)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def wait_api(self, *hosts: str, seconds: float = 90.0) -> None:
+        """Wait until the API servers on these hosts are ready, on all that have one when none is named."""
+        if self.api_hosts:
+            words = ["api-ready", "--name", self.name, f"--seconds={seconds}", *hosts]
+            run(network.enter(self.name, [sys.executable, "-m", "lab", *words]), seconds=seconds + 60, cwd=ROOT)
 
     def cut(self, *names: str) -> None:
         """Cut the power of these hosts, of all hosts of etcd when none is named; all at once."""
@@ -256,12 +277,14 @@ class Lab:
         self.boot()
         if self.options.static_pods:
             self.wait_healthy(POD_SECONDS)
+            self.wait_api()
             return
         self.wait_healthy()
         places = [one.place for one in self.hosts]
         for one in self.hosts:
             disk.write_environment(one.root, one.place, places, self.options, "existing")
             disk.let_wal_in(one.root, self.options, may=False)
+        self.wait_api()
 
     def _last_words(self) -> str:
         """The last that each host said: etcd, or where nobody gets in, the boot."""

@@ -22,6 +22,7 @@ def run(
     check: bool = True,
     seconds: float = SECONDS,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run a program to its end; raises LabError when it is missing, takes too long or, with ``check``, fails."""
     words = [str(one) for one in argv]
@@ -34,6 +35,7 @@ def run(
             errors="replace",
             timeout=seconds,
             env=env,
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
         )
     except FileNotFoundError as err:

@@ -118,8 +118,9 @@ def api_server_manifest(place: Place, servers: Sequence[str]) -> str:
 
 
 def placeholder_manifest(name: str) -> str:
-    """The manifest of what only runs."""
-    return _pod(name, ["infinity"], "", {})
+    """The manifest of what only runs: ``timeout`` under another name, because it ends when it is asked to (``sleep`` as
+    the first process of a container does not)."""
+    return _pod(name, ["1000d", "/bin/sleep", "infinity"], "", {})
 
 
 def _pod(name: str, words: Sequence[str], probe: str, mounts: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from lab.host import Host
 from lab.kubespray import SERVICES
 from lab.lab import Lab
 from lab.programs import LabError
+from lab.staticpods import API_SERVER, PLACEHOLDERS
 from requorum.etcdfiles import verify
 from requorum.rehearsal.wreck import Fingerprint, fingerprint
 
@@ -27,6 +28,7 @@ from .wrecks import Disk, disk_of
 SECONDS = 180.0
 UNITS = "etc/systemd/system"
 ENVIRONMENT = "etc/etcd.env"
+MANIFESTS = "etc/kubernetes/manifests"
 FIRST_TOKEN = "k8s_etcd"
 WRITES = 400
 
@@ -139,6 +141,10 @@ class World:
         """The hosts of etcd."""
         return self.lab.hosts
 
+    def member(self, host: str) -> str:
+        """The name of the member on a host: kubeadm's is the host's."""
+        return host if self.in_pods else self.lab.host(host).etcd_name
+
     def disk(self, name: str) -> Disk:
         """A member's disk by its host."""
         return disk_of(self.lab.host(name), self.lab.options.wal_dir)
@@ -148,10 +154,20 @@ class World:
         """Every member's disk."""
         return {one.name: self.disk(one.name) for one in self.hosts}
 
+    @property
+    def in_pods(self) -> bool:
+        """etcd runs as a static pod."""
+        return self.lab.options.static_pods
+
+    @property
+    def unit(self) -> str:
+        """The unit that etcd comes and goes with."""
+        return "kubelet" if self.in_pods else "etcd"
+
     def no_autostart(self) -> None:
         """Hosts that boot do not start etcd by themselves (``systemctl disable etcd``); they must be off."""
         for host in self.hosts:
-            (host.root / UNITS / "multi-user.target.wants/etcd.service").unlink()
+            (host.root / UNITS / f"multi-user.target.wants/{self.unit}.service").unlink()
         self.still = True
 
     def lazy_dbs(self) -> None:
@@ -197,10 +213,13 @@ class World:
         found = {}
         for host in self.hosts:
             disk = self.disk(host.name)
-            environment = host.root / ENVIRONMENT
-            info = environment.stat()
             configuration = dict(fingerprint(host.root / UNITS))
-            configuration["etcd.env"] = (environment.read_text(), info.st_uid, info.st_gid, info.st_mode)
+            if self.in_pods:
+                configuration |= fingerprint(host.root / "etc/kubernetes")
+            else:
+                environment = host.root / ENVIRONMENT
+                info = environment.stat()
+                configuration["etcd.env"] = (environment.read_text(), info.st_uid, info.st_gid, info.st_mode)
             for folder in (disk.data_dir, disk.wal_dir):
                 seen = folder.stat()
                 configuration[str(folder)] = (seen.st_uid, seen.st_gid, seen.st_mode)
@@ -208,9 +227,14 @@ class World:
                 data=self.seen(disk.data_dir),
                 wal=self.seen(disk.wal_dir),
                 configuration=configuration,
-                enabled=self.lab.ssh(host.name, f"systemctl is-enabled etcd {' '.join(SERVICES)}", check=False),
+                enabled=self.lab.ssh(host.name, f"systemctl is-enabled {' '.join(self.units)}", check=False),
             )
         return found
+
+    @property
+    def units(self) -> list[str]:
+        """The units of etcd and Kubernetes on a host."""
+        return ["kubelet"] if self.in_pods else ["etcd", *SERVICES]
 
     # -- writers
 
@@ -350,7 +374,7 @@ class World:
             self.configured(name)
         assert self.left_over(*names) == []
         members = {one["name"] for one in self.lab.etcdctl("member", "list", hosts=names)["members"]}
-        assert members >= {self.lab.host(name).etcd_name for name in names}
+        assert members >= {self.member(name) for name in names}
         self.audited(*names, lost_max=lost_max)
 
     def running(self, *names: str) -> None:
@@ -358,17 +382,42 @@ class World:
 
         def idle() -> list[str]:
             with ThreadPoolExecutor(3) as pool:
-                ask = f"systemctl is-active etcd {' '.join(SERVICES)}"
+                ask = f"systemctl is-active {' '.join(self.units)}"
                 said = pool.map(lambda name: self.lab.ssh(name, ask, check=False).split(), names)
                 return [name for name, states in zip(names, said, strict=True) if set(states) != {"active"}]
 
         self.wait(lambda: not idle(), "etcd and all services are active")
+        if self.in_pods:
+            wanted = {"etcd", *self.control_pods}
+            self.wait(lambda: all(self.programs(name) == wanted for name in names), "every pod runs", seconds=90)
+
+    @property
+    def control_pods(self) -> set[str]:
+        """What of the control plane runs in pods."""
+        return {*PLACEHOLDERS, *([API_SERVER] if self.lab.options.api_server else [])}
+
+    def programs(self, host: str) -> set[str]:
+        """What runs on a host, of etcd and of the control plane."""
+        said = self.lab.ssh(host, "ps -eo args", check=False).splitlines()
+        known = {"etcd", API_SERVER, *PLACEHOLDERS}
+        return {os.path.basename(line.split()[0]) for line in said if line.split()} & known
 
     def configured(self, name: str) -> None:
-        """A member's environment file says that the cluster exists, and by the token of the last rebuild."""
+        """A member's configuration says that the cluster exists, and by the token of the last rebuild."""
+        if self.in_pods:
+            self._configured_pod(name)
+            return
         lines = (self.lab.host(name).root / ENVIRONMENT).read_text().splitlines()
         assert "ETCD_INITIAL_CLUSTER_STATE=existing" in lines
         assert f"ETCD_INITIAL_CLUSTER_TOKEN={self.tokens.get(name, FIRST_TOKEN)}" in lines
+
+    def _configured_pod(self, name: str) -> None:
+        folder = self.lab.host(name).root / MANIFESTS
+        assert {path.name for path in folder.iterdir()} == {f"{one}.yaml" for one in ("etcd", *self.control_pods)}
+        lines = [line.strip() for line in (folder / "etcd.yaml").read_text().splitlines()]
+        assert "- --initial-cluster-state=existing" in lines
+        token = [line for line in lines if "--initial-cluster-token" in line]
+        assert token == ([f"- --initial-cluster-token={self.tokens[name]}"] if name in self.tokens else [])
 
     def left_over(self, *hosts: str) -> list[str]:
         """Fences and locks on these hosts."""
@@ -376,6 +425,7 @@ class World:
         for name in hosts or [one.name for one in self.hosts]:
             root = self.lab.host(name).root
             found += [str(path) for path in (root / UNITS).glob("*.d/*requorum*")]
+            found += [str(path) for path in (root / f"{MANIFESTS}.requorum").glob("*.fenced-*")]
             found += [str(path) for path in (root / "var/lib").glob("etcd*.requorum/lock.json")]
             found += [str(path) for path in (root / "var/lib").glob("etcd*/.requorum/lock.json")]
         return found
@@ -387,7 +437,10 @@ class World:
         if last:
             parts += [last.words, last.err.read_text()[-4000:], last.out.read_text()[-2000:]]
         for host in self.hosts:
-            script = "systemctl is-active etcd kubelet; journalctl -u etcd -n 6 -o cat --no-pager | cut -c 1-400"
+            script = (
+                f"systemctl is-active {self.unit}; journalctl -u {self.unit} -n 6 -o cat --no-pager | cut -c 1-400; "
+            )
+            script += "tail -qn 3 /var/log/pods/*/etcd/*.log 2>/dev/null | cut -c 1-400; ls /etc/kubernetes/manifests*"
             said = "(off)"
             if host.pid:
                 with suppress(LabError):

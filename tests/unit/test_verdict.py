@@ -518,6 +518,11 @@ class TestRefusal:
         assert "m1 (3.4.0)" in decide(survey(*those)).refusal
         assert decide(dataclasses.replace(survey(*those), etcd_version="")).refusal == ""
 
+    def test_a_version_that_was_not_agreed_on_yet(self) -> None:
+        """3.0.0 is what etcd writes in the first seconds of a cluster, and no version that wrote the data."""
+        young = dataclasses.replace(db(90), cluster_version="3.0.0")
+        assert decide(survey(*(member(n, young, log(n, 100)) for n in (1, 2, 3)))).refusal == ""
+
 
 class TestName:
     """The name that is typed to confirm."""

@@ -201,9 +201,12 @@ def put_back(host: Connection, deployment: StaticPodDeployment, run: str) -> Non
 
 
 def start(host: Connection, deployment: StaticPodDeployment, _: Path) -> None:
-    """Have kubelet running, and the runtime that it needs: it starts what lies in its folder."""
+    """Have kubelet running, and the runtime that it needs: it starts what lies in its folder. One that has seen the pod die
+    is started anew: it waits longer after each try."""
     wake_runtime(host, deployment.socket)
     host.call(units.unfence, [kubelet.UNIT])
+    if not host.bare and _kubelet_runs(host) and dead(host, deployment, ()):
+        host.call(units.stop, kubelet.UNIT)
     host.call(units.start, [kubelet.UNIT], wait=False)
 
 
@@ -234,14 +237,12 @@ def fault_of_start(host: Connection, deployment: StaticPodDeployment) -> str:
 
 def dead(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> str:
     """Why a member that was started does not run, and will not: etcd died on its data, or kubelet cannot run its pod."""
-    if host.call(processes.holders_of, list(folders)):
-        return ""
-    if host.bare:
+    if host.bare or host.call(processes.holders_of, list(folders)):
         return ""
     (unit,) = host.call(units.show, [kubelet.UNIT])
     if not unit.main_pid:
         return f"{kubelet.UNIT} is {unit.active} ({unit.sub}): {host.call(units.last_words, kubelet.UNIT)}"
-    age = host.call(podlogs.age_of, deployment.manifest)
+    age = min(host.call(podlogs.age_of, deployment.manifest), host.call(processes.age_of, unit.main_pid))
     said = host.call(podlogs.last_words, deployment.namespace, deployment.pod, deployment.container, age)
     if said or age < LATE_SECONDS:
         return said

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket as _sockets
 from collections.abc import Sequence
 from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, programs
-from requorum.hosts.bounds import within
+from requorum.hosts.bounds import part, within
 
 CLIENTS = ("crictl", "nerdctl", "ctr")
 FOLDERS = (*programs.PATH.split(":"), "/opt/bin", "/var/lib/rancher/rke2/bin")
@@ -38,7 +39,23 @@ def _client(socket: str, among: Sequence[str] = CLIENTS) -> tuple[str, list[str]
     return "", []
 
 
-def _ask(argv: Sequence[str]) -> str:
+@part
+def refuses(socket: str) -> bool:
+    """Whether nothing listens at a socket: clients take ten seconds or twenty to say so."""
+    with contextlib.closing(_sockets.socket(_sockets.AF_UNIX)) as made:
+        made.settimeout(SECONDS / 2)
+        try:
+            made.connect(socket)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _ask(socket: str, argv: Sequence[str]) -> str:
+    if refuses(socket):
+        raise RequorumError(f"the container runtime does not answer: nothing listens at {socket}")
     try:
         return programs.run(argv, seconds=SECONDS).out
     except programs.ProgramError as err:
@@ -49,9 +66,9 @@ def fault_of(socket: str) -> str:
     """Why the runtime does not answer; empty when it does, or when there is nothing to ask it with."""
     name, argv = _client(socket)
     if not name:
-        return ""
+        return f"nothing listens at {socket}" if refuses(socket) else ""
     try:
-        _ask([*argv, "version"] if name != "nerdctl" else [*argv, "info", "--format", "{{.ServerVersion}}"])
+        _ask(socket, [*argv, "version"] if name != "nerdctl" else [*argv, "info", "--format", "{{.ServerVersion}}"])
     except RequorumError as err:
         return err.message
     return ""
@@ -65,19 +82,21 @@ def running(socket: str, namespace: str, pod: str, *, sandbox: bool) -> tuple[st
     if not name:
         return ()
     if name == "crictl":
-        found = _of_crictl(_ask([*argv, "ps", "--output=json"]), "containers", namespace, pod)
+        found = _of_crictl(_ask(socket, [*argv, "ps", "--output=json"]), "containers", namespace, pod)
         if sandbox:
-            found += _of_crictl(_ask([*argv, "pods", "--state=ready", "--output=json"]), "items", namespace, pod)
+            found += _of_crictl(
+                _ask(socket, [*argv, "pods", "--state=ready", "--output=json"]), "items", namespace, pod
+            )
         return tuple(found)
     labels = {_POD: pod, _NAMESPACE: namespace, **({} if sandbox else {_KIND: "container"})}
     if name == "nerdctl":
         filters = [word for key, value in labels.items() for word in ("--filter", f"label={key}={value}")]
-        return tuple(_ask([*argv, "ps", "--quiet", "--no-trunc", *filters]).split())
+        return tuple(_ask(socket, [*argv, "ps", "--quiet", "--no-trunc", *filters]).split())
     wanted = ",".join(f'labels."{key}"=={value}' for key, value in labels.items())
-    ids = set(_ask([*argv, "containers", "list", "--quiet", wanted]).split())
+    ids = set(_ask(socket, [*argv, "containers", "list", "--quiet", wanted]).split())
     if not ids:
         return ()
-    rows = [line.split() for line in _ask([*argv, "tasks", "list"]).splitlines()[1:]]
+    rows = [line.split() for line in _ask(socket, [*argv, "tasks", "list"]).splitlines()[1:]]
     return tuple(row[0] for row in rows if len(row) == 3 and row[0] in ids and row[2] not in ("STOPPED", "UNKNOWN"))
 
 
@@ -100,7 +119,9 @@ def has_image(socket: str, image: str) -> bool:
     if not name:
         return True
     if name == "ctr":
-        return bool(_ask([*argv, "images", "list", "--quiet", f"name=={image}"]).strip())
+        return bool(_ask(socket, [*argv, "images", "list", "--quiet", f"name=={image}"]).strip())
+    if refuses(socket):
+        raise RequorumError(f"the container runtime does not answer: nothing listens at {socket}")
     words = ["inspecti", image] if name == "crictl" else ["image", "inspect", image]
     try:
         programs.run([*argv, *words], seconds=SECONDS)
@@ -125,7 +146,7 @@ def copy_out(socket: str, image: str, names: Sequence[str], folder: Path) -> tup
     view = folder / "image"
     files.make_dir(view)
     try:
-        _mount(argv, image, view)
+        _mount(socket, argv, image, view)
         return tuple(name for name in names if _copied(view, name, folder))
     finally:
         with contextlib.suppress(programs.ProgramError):
@@ -133,10 +154,10 @@ def copy_out(socket: str, image: str, names: Sequence[str], folder: Path) -> tup
         files.remove_if_empty(view)
 
 
-def _mount(argv: Sequence[str], image: str, view: Path) -> None:
+def _mount(socket: str, argv: Sequence[str], image: str, view: Path) -> None:
     """Mount a view of an image by whichever snapshotter has it unpacked: the runtime's need not be the default one."""
     said = ""
-    rows = [line.split() for line in _ask([*argv, "plugins", "list"]).splitlines()]
+    rows = [line.split() for line in _ask(socket, [*argv, "plugins", "list"]).splitlines()]
     usable = [row[1] for row in rows if row and row[0] == "io.containerd.snapshotter.v1" and row[-1] == "ok"]
     for snapshotter in sorted(usable, key=lambda one: one != "overlayfs"):
         try:

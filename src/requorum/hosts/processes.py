@@ -116,6 +116,16 @@ def command_of(pid: int) -> str:
     return raw.decode(errors="replace")
 
 
+def age_of(pid: int) -> float:
+    """How long ago a process was started, in seconds; a great age for one that is not there."""
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+        up = float(Path("/proc/uptime").read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return float("inf")
+    return max(up - ticks / os.sysconf("SC_CLK_TCK"), 0.0)
+
+
 def _ports(pid: int) -> tuple[int, ...]:
     sockets = set()
     try:

@@ -299,6 +299,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     files.make_executable: lambda host, path: host.do('exec chmod 700 -- "$1"', path),
     processes.holders_of: _holders,
     processes.commands: _commands,
+    containers.refuses: lambda host, socket: host.do('[ -S "$1" ] || echo no', socket) != "",
     processes.signal_to: lambda host, pid, number: host.do('kill -"$2" "$1" 2>/dev/null; exit 0', pid, int(number)),
 }
 """What a function of ours is on such a host."""

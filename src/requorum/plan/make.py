@@ -105,9 +105,9 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         plan,
         [
             ("lock every member", "lock", _all),
-            ("bring etcd's programs where they are missing", "bring tools", _bring),
             ("stop what writes to etcd", "stop services", _hosts),
             ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
+            ("bring etcd's programs where they are missing", "bring tools", bring),
             ("look again: read every disk in full, decide again", "look again", None),
             ("copy logs and dbs aside", "copy aside", _starting),
             ("preflight", "preflight", _starting),
@@ -160,9 +160,9 @@ def _rebuild_plan(
         plan,
         [
             ("lock every member", "lock", _all),
-            ("bring etcd's programs where they are missing", "bring tools", _bring),
             ("stop what writes to etcd", "stop services", _hosts),
             ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
+            ("bring etcd's programs where they are missing", "bring tools", bring),
             ("look again: read every disk in full, decide again", "look again", None),
             ("build the source and open it in a throwaway etcd", "build source", _source_host),
             ("restore it there beside the old data; elsewhere make the members' own logs", "restore beside", _starting),
@@ -247,7 +247,8 @@ def _roomiest(members: Sequence[PlanMember], host: str) -> PlanMember:
     return next((one for one in members if one.host == host), max(members, key=lambda one: one.place.free))
 
 
-def _bring(plan: Plan) -> tuple[PlanMember, ...]:
+def bring(plan: Plan) -> tuple[PlanMember, ...]:
+    """The members whose hosts lack etcd's programs."""
     return tuple(one for one in plan.members if one.bring_tools)
 
 

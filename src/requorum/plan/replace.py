@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from requorum.errors import Refused, UsageError
-from requorum.plan.make import new_plan, planned_member, with_phases
+from requorum.plan.make import bring, new_plan, planned_member, with_phases
 from requorum.plan.values import Plan, PlanMember
 from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Peer, Survey, Unknown
 from requorum.verdict.membership import majority
@@ -47,6 +47,7 @@ def replace_plan(
         plan,
         [
             ("lock every member", "lock", _all),
+            ("bring etcd's programs where they are missing", "bring tools", bring),
             ("save a snapshot first", "save snapshot", None),
             ("wait until it is whole", "finish snapshot", None),
             ("fence the member, so that nothing can start it, and stop what runs", "fence", _new),

@@ -64,10 +64,11 @@ def webhook_notes(key: str, value: bytes) -> tuple[str, ...]:
         return ()
     if not served:
         return ()
-    return (
+    note = (
         f"{kind} {name} refuses requests while {', '.join(served)} does not run, also those that would start it again; if "
-        f"pods do not come back: kubectl get {kind} {name} -o yaml > {name}.yaml && kubectl delete {kind} {name}",
+        f"pods do not come back: kubectl get {kind} {name} -o yaml > {name}.yaml && kubectl delete {kind} {name}"
     )
+    return (note,)
 
 
 def _webhooks(value: bytes) -> list[tuple[bool, str]]:

@@ -126,6 +126,8 @@ def interruption(run: str) -> StoppedMidway:
 def _wanted(step: Step, journal: journals.Journal, moved: bool) -> bool:
     if step.kind in UNLOCKED:
         return True
+    if step.kind == "start" and journal.result("prove", "") is None:
+        return True  # somebody may have stopped it since
     return step.id not in journal.done or (step.kind in CHECKS and not moved)
 
 

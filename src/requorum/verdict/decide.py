@@ -121,6 +121,10 @@ def _refusal(survey: Survey, cluster: Electorate) -> str:
 
 
 def _minor(db: DbEvidence) -> str:
+    """The minor version that the members had agreed on; empty where they had not yet. 3.0 is what etcd writes until then
+    (MinClusterVersion), for some seconds after the first start, and no version that anybody runs."""
+    if db.cluster_version.startswith("3.0."):
+        return ""
     return ".".join(db.cluster_version.split(".")[:2])
 
 

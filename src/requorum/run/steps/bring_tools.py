@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from requorum.deployments import staticpod
 from requorum.errors import RequorumError
 from requorum.hosts import containers, files, programs, tools, transfer
 from requorum.hosts.connection import Connection, Here
@@ -33,6 +34,7 @@ def do(context: Context, member: PlanMember) -> Any:
 def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDeployment) -> Any:
     """The pod's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well."""
     host, folder = context.host(member), Path(member.tools.folder)
+    staticpod.wake_runtime(host, deployment.socket)
     names = ("etcd", "etcdctl", "etcdutl")
     found = host.call(containers.copy_out, deployment.socket, deployment.image, names, folder)
     if "etcdutl" not in found and "etcdctl" in found:
