@@ -65,6 +65,13 @@ def up(name: str, hosts: str, **options: Any) -> None:
 
 
 @main.command()
+def prepare() -> None:
+    """Build what all labs are made of, once: root file systems, kubelet, kube-apiserver. Needs root; else does nothing."""
+    if os.geteuid() == 0:
+        Lab.prepare()
+
+
+@main.command()
 @named
 def down(name: str) -> None:
     """End and remove everything of the lab."""

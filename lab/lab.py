@@ -44,11 +44,7 @@ class Lab:
             raise LabError("only root can make hosts", "run it with sudo")
         asked = Options(hosts=hosts, **wanted).checked()
         lab = cls(name=name, folder=options.folder_of(name), options=asked)
-        rootfs.install_programs()
-        with_kubelet = asked.static_pods or asked.control_host
-        if with_kubelet:
-            kubernetes.built()
-        lower = rootfs.built(rootfs.STATIC_PODS if with_kubelet else ())
+        lower = cls.prepare(with_kubelet=asked.static_pods or asked.control_host)
         try:
             lab.folder.mkdir(parents=True)
         except FileExistsError:
@@ -63,6 +59,16 @@ class Lab:
                 raise LabError(f"{err}\n{said}", err.hint) from err
             raise
         return lab
+
+    @classmethod
+    def prepare(cls, *, with_kubelet: bool = True) -> Path:
+        """Build what labs are made of, where it is not there yet; returns the root file system of their hosts."""
+        rootfs.install_programs()
+        lower = rootfs.built()
+        if not with_kubelet:
+            return lower
+        kubernetes.built()
+        return rootfs.built(rootfs.STATIC_PODS)
 
     @classmethod
     def load(cls, name: str) -> "Lab":

@@ -158,19 +158,23 @@ def test_a_sudo_password_is_asked_for(up: Callable[..., World]) -> None:
     assert "a-secret" not in json.dumps(found)
 
 
-def test_etcd_that_is_a_static_pod_is_named(world: World) -> None:
-    """Where etcd's unit is missing and kubeadm's manifest is there, the survey says what runs instead, and nothing is
-    recovered on it.
-    """
-    world.lab.ssh("node3", "systemctl disable --now etcd; rm /etc/systemd/system/etcd.service; systemctl daemon-reload")
+def test_a_static_pod_in_the_place_of_the_unit_is_found(world: World) -> None:
+    """Where etcd's unit is missing and kubeadm's manifest is there, the survey goes by the manifest; where neither is, it
+    says what it looked for."""
+    off = "systemctl disable --now etcd; rm /etc/systemd/system/etcd.service; systemctl daemon-reload"
+    for name in ("node2", "node3"):
+        world.lab.ssh(name, off)
     path = world.lab.host("node3").root / "etc/kubernetes/manifests/etcd.yaml"
     path.parent.mkdir(parents=True)
     places = [one.place for one in world.lab.hosts]
     path.write_text(staticpods.etcd_manifest(places[2], places, staticpods.etcd_image("3.5.30"), 2 << 30))
-    (member,) = (one for one in world.survey()["survey"]["members"] if one["host"] == "node3")
-    why = member["config"]["unknown"]
-    assert "etcd is a static pod there (member node3, registry.k8s.io/etcd:3.5.30-0" in why
+    members = {one["host"]: one for one in world.survey()["survey"]["members"]}
+    assert members["node3"]["deployment"]["kind"] == "static-pod"
+    assert members["node3"]["deployment"]["manifests"] == ["/etc/kubernetes/manifests/etcd.yaml"]
+    assert members["node3"]["config"]["data_dir"] == "/var/lib/etcd"
+    why = members["node2"]["config"]["unknown"]
+    assert "no unit etcd.service" in why
+    assert "no manifest in kubelet's folder" in why
     world.lab.ssh("node1", "systemctl stop etcd")
     refused = world.requorum("recover", *world.yes, codes=(REFUSED,))
-    assert "etcd3" in refused.err
-    assert "static pod" in refused.err
+    assert "etcd2" in refused.err or "node2" in refused.err

@@ -13,7 +13,7 @@ from requorum.etcdfiles import protowire
 from requorum.hosts import programs, tools
 from requorum.proof.prove import CALL_SECONDS, Asked
 
-ADMISSION = "/registry/admissionregistration.k8s.io/"
+REGISTRY = "/registry/"
 MASTERS = "/registry/masterleases/"
 KINDS = ("validatingwebhookconfigurations", "mutatingwebhookconfigurations")
 _MAGIC = b"k8s\x00"
@@ -22,7 +22,7 @@ _MAGIC = b"k8s\x00"
 def look(member: Asked) -> tuple[str, ...]:
     """What is worth knowing before pods come back; nothing where etcd holds no Kubernetes, or does not tell."""
     try:
-        configurations = _get(member, ADMISSION)
+        configurations = [one for kind in KINDS for one in _get(member, f"{REGISTRY}{kind}/")]
         masters = _get(member, MASTERS)
         leases = _leases(member) if masters else set()
     except (programs.ProgramError, KeyError, TypeError, ValueError):
@@ -54,8 +54,8 @@ def _leases(member: Asked) -> set[int]:
 
 def webhook_notes(key: str, value: bytes) -> tuple[str, ...]:
     """The webhooks of one configuration that must not fail, by its key and its value as Kubernetes stores it."""
-    words = key.removeprefix(ADMISSION).split("/")
-    if not key.startswith(ADMISSION) or len(words) != 2 or words[0] not in KINDS:
+    words = key.removeprefix(REGISTRY).split("/")
+    if not key.startswith(REGISTRY) or len(words) != 2 or words[0] not in KINDS:
         return ()
     kind, name = words[0].removesuffix("s"), words[1]
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from requorum.rehearsal.gateway import Gateway, NoAnswer, Stored
-from requorum.rehearsal.load import DELETE, PUT, Operation
+from requorum.rehearsal.load import DELETE, KEYS, PUT, Operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ def audit(operations: Sequence[Operation], members: Mapping[str, str], context: 
     for name, url in members.items():
         gateway = Gateway(url, timeout=30, context=context)
         try:
-            state = {kv.key: kv for kv in gateway.read_all()}
+            state = {kv.key: kv for kv in gateway.read_all() if kv.key.startswith(KEYS)}
             revision = gateway.revision()
             missing, bad, surfaced = _final_state(operations, state)
             lost |= missing

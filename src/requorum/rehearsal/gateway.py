@@ -36,7 +36,7 @@ def b64(text: str) -> str:
 
 
 def _unb64(text: str) -> str:
-    return base64.b64decode(text).decode()
+    return base64.b64decode(text).decode(errors="surrogateescape")
 
 
 def stored(kv: dict[str, Any]) -> Stored:

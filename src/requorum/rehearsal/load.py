@@ -17,6 +17,10 @@ from requorum.rehearsal.gateway import Gateway, NoAnswer, b64
 PUT, DELETE, REJECTED = "put", "delete", "rejected"
 
 
+KEYS = "/load/"
+"""What every key of a load begins with: an API server may write to the same etcd, below another."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One request of one writer.
@@ -144,7 +148,7 @@ class _Writer:
         self.count = 0
         self.failures = 0
         kinds = ("pods", "configmaps", "events", "leases", "masterleases")
-        self.keys = [_Owned(f"/registry/{kinds[n % 5]}/{prefix}ns-{number}/object-{n}") for n in range(40)]
+        self.keys = [_Owned(f"{KEYS}{kinds[n % 5]}/{prefix}ns-{number}/object-{n}") for n in range(40)]
 
     def alive(self) -> bool:
         """A writer gives up after some requests without an answer: its cluster is gone."""
