@@ -7,14 +7,58 @@ together, the initial corruption check would hold the members for 15 s (measured
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from lab.kubespray import MAIN
+from lab import staticpods
+from lab.disk import etcd_image
+from lab.kubespray import CERTIFICATES, MAIN
 from lab.lab import Lab
 
 SERVICES = ("kubelet", "kube-scheduler", "kube-controller-manager", "kube-apiserver")
 STOPPED = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "etcd")
 DATA, ASIDE = "/var/lib/etcd", "/var/lib/etcd.bak"
 PHASES = ("stop", "survey", "set aside", "ship", "restore", "start", "services")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How a thing is done on hosts of one kind. ``tools`` comes before the name of a program of etcd."""
+
+    stop: str
+    tools: str
+    tls: str
+    start: str
+    services: str
+
+
+UNITS = Ways(
+    stop=f"systemctl stop {' '.join(STOPPED)}",
+    tools="",
+    tls=f"--cacert={CERTIFICATES}/ca.pem --cert={CERTIFICATES}/admin-node1.pem --key={CERTIFICATES}/admin-node1-key.pem",
+    start="systemctl start --no-block etcd",
+    services=f"systemctl start {' '.join(SERVICES)}",
+)
+
+
+def pods(lab: Lab) -> Ways:
+    """Static pods: kubelet is stopped, then the containers are, and kubelet brings all pods back; etcd's programs are in
+    its image only, which is mounted."""
+    image, view = etcd_image(lab.options), "/mnt/etcd-image"
+    client = f"{staticpods.PKI}/healthcheck-client"
+    names = "etcd kube-apiserver kube-controller-manager kube-scheduler"
+    ids = 'ctr -n k8s.io containers list -q "labels.\\"io.kubernetes.container.name\\"==$one"'
+    gone = f"for one in {names}; do while pgrep -x -- $(echo $one | cut -c1-15) >/dev/null; do :; done; done"
+    return Ways(
+        stop=(
+            f"systemctl stop kubelet; for one in {names}; do for id in $({ids}); do "
+            f"ctr -n k8s.io tasks kill -s SIGTERM $id 2>/dev/null; done; done; {gone}; mkdir -p {view}; "
+            f"mountpoint -q {view} || ctr -n k8s.io images mount --snapshotter=native {image} {view} >/dev/null"
+        ),
+        tools=f"{view}/usr/local/bin/",
+        tls=f"--cacert={staticpods.PKI}/ca.crt --cert={client}.crt --key={client}.key",
+        start="systemctl start kubelet",
+        services="true",
+    )
 
 
 def apart(megabytes: int) -> float:
@@ -27,9 +71,10 @@ def script(lab: Lab, megabytes: int, *, parallel: bool, scratch: str) -> str:
     names = [one.name for one in lab.hosts]
     config = shlex.quote(str(lab.ssh_config))
     ssh, scp = f"ssh -F {config} -o BatchMode=yes", f"scp -q -F {config} -o BatchMode=yes"
-    members = ",".join(f"{one.etcd_name}=https://{one.address}:{MAIN.peer_port}" for one in lab.hosts)
+    ways = pods(lab) if lab.options.static_pods else UNITS
+    member = {one.name: one.name if lab.options.static_pods else one.etcd_name for one in lab.hosts}
+    members = ",".join(f"{member[one.name]}=https://{one.address}:{MAIN.peer_port}" for one in lab.hosts)
     endpoints = ",".join(f"https://{one.address}:{MAIN.client_port}" for one in lab.hosts)
-    tls = "--cacert=/etc/ssl/etcd/ssl/ca.pem --cert=/etc/ssl/etcd/ssl/admin-node1.pem --key=/etc/ssl/etcd/ssl/admin-node1-key.pem"
     first, *others = names
     lines = ["set -eu", 'phase() { echo "phase $1 $(date +%s.%N)"; }']
 
@@ -41,9 +86,9 @@ def script(lab: Lab, megabytes: int, *, parallel: bool, scratch: str) -> str:
             lines.append(f"( {wait}{line} ) &" if parallel else wait + line)
         lines.append("wait")
 
-    everywhere("stop", [f"systemctl stop {' '.join(STOPPED)}"] * len(names))
+    everywhere("stop", [ways.stop] * len(names))
     if not parallel:
-        everywhere("survey", [f"etcdutl snapshot status {DATA}/member/snap/db -w table"] * len(names))
+        everywhere("survey", [f"{ways.tools}etcdutl snapshot status {DATA}/member/snap/db -w table"] * len(names))
     everywhere("set aside", [f"mkdir -p {ASIDE} && mv {DATA}/* {ASIDE}/"] * len(names))
     source = f"{ASIDE}/member/snap/db"
     lines.append("phase ship")
@@ -60,16 +105,15 @@ def script(lab: Lab, megabytes: int, *, parallel: bool, scratch: str) -> str:
     everywhere(
         "restore",
         [
-            f"etcdutl snapshot restore {source if one.name == first else f'{ASIDE}/chosen.db'} --data-dir {DATA} "
-            f"--name {one.etcd_name} --initial-cluster {members} "
+            f"{ways.tools}etcdutl snapshot restore {source if one.name == first else f'{ASIDE}/chosen.db'} --data-dir {DATA} "
+            f"--name {member[one.name]} --initial-cluster {members} "
             f"--initial-advertise-peer-urls https://{one.address}:{MAIN.peer_port} --skip-hash-check=true"
             for one in lab.hosts
         ],
     )
-    everywhere("start", ["systemctl start --no-block etcd"] * len(names), apart(megabytes))
-    lines.append(
-        f"until {ssh} {first} {shlex.quote(f'etcdctl --endpoints={endpoints} {tls} endpoint health')}; do :; done"
-    )
-    everywhere("services", [f"systemctl start {' '.join(SERVICES)}"] * len(names))
+    everywhere("start", [ways.start] * len(names), apart(megabytes))
+    health = f"{ways.tools}etcdctl --endpoints={endpoints} {ways.tls} endpoint health"
+    lines.append(f"until {ssh} {first} {shlex.quote(health)}; do :; done")
+    everywhere("services", [ways.services] * len(names))
     lines.append("phase end")
     return "\n".join(lines) + "\n"

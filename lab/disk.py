@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab import access, images, kubernetes, kubespray, staticpods
+from lab import access, crictl, images, kubernetes, kubespray, staticpods
 from lab.kubespray import CERTIFICATES, EVENTS, MAIN, SERVICES, Cluster, Place
 from lab.options import Options
 from lab.programs import run
@@ -28,6 +28,7 @@ def write_shared(layer: Path, options: Options) -> None:
     if options.static_pods or options.control_host:
         _write_images(layer / IMAGES.lstrip("/"), options, programs)
         programs = [kubernetes.built() / "kubelet", *([] if options.static_pods else programs)]
+        programs += [crictl.built()] if options.crictl else []
     for program in programs:
         shutil.copy(program, folder / program.name)
         (folder / program.name).chmod(0o755)

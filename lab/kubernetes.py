@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lab import debian
 from lab.programs import run
-from lab.rootfs import BUILD_SECONDS, RELEASE, debian_address, install_programs, kept
+from lab.rootfs import BUILD_SECONDS, RELEASE, install_programs, kept
 
 SOURCE = "kubernetes"
 COMPILER = ("golang-1.19-go", "golang-1.19-src")
@@ -34,11 +35,14 @@ def _build(folder: Path) -> None:
     work = folder.with_name(folder.name + ".new")
     subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
     try:
-        _fetch(work)
+        work.mkdir(parents=True)
+        debian.unpack(work, RELEASE, COMPILER, work / "compiler")
         tree = work / "go/src/k8s.io/kubernetes"
         tree.mkdir(parents=True)
-        (source,) = work.glob("*.orig.tar.*")
-        run(["tar", "-xf", source, "-C", tree, "--strip-components=1"], seconds=BUILD_SECONDS)
+        run(
+            ["tar", "-xf", debian.source(work, RELEASE, SOURCE), "-C", tree, "--strip-components=1"],
+            seconds=BUILD_SECONDS,
+        )
         env = _environment(work)
         run(["make", "-C", tree, "generated_files"], seconds=BUILD_SECONDS, env=env)
         done = work / "programs"
@@ -56,21 +60,6 @@ def _build(folder: Path) -> None:
         done.rename(folder)
     finally:
         subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
-
-
-def _fetch(work: Path) -> None:
-    """The source, and the compiler unpacked; with package lists of their own, so that the machine's stay as they are."""
-    (work / "lists/partial").mkdir(parents=True)
-    sources, address = work / "sources.list", debian_address()
-    sources.write_text("".join(f"{kind} {address} {RELEASE} main\n" for kind in ("deb", "deb-src")))
-    own = [f"Dir::Etc::SourceList={sources}", "Dir::Etc::SourceParts=/dev/null", f"Dir::State::lists={work / 'lists'}"]
-    words = ["apt-get", "-qq", *(word for one in (*own, "APT::Sandbox::User=root") for word in ("-o", one))]
-    run([*words, "update"], seconds=BUILD_SECONDS)
-    here: list[str | Path] = ["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", work]
-    run([*here, *words, "source", "--download-only", SOURCE], seconds=BUILD_SECONDS)
-    run([*here, *words, "download", *COMPILER], seconds=BUILD_SECONDS)
-    for package in work.glob("*.deb"):
-        run(["dpkg", "-x", package, work / "compiler"], seconds=BUILD_SECONDS)
 
 
 def _environment(work: Path) -> dict[str, str]:

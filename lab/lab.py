@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import access, certificates, disk, kubernetes, machine, network, options, rootfs
+from lab import access, certificates, crictl, disk, kubernetes, machine, network, options, rootfs
 from lab.host import ROOTFS, SHARED, Host, hosts_of
 from lab.kubespray import MAIN, Cluster
 from lab.options import CONTROL, JUMP, Options
@@ -68,6 +68,7 @@ class Lab:
         if not with_kubelet:
             return lower
         kubernetes.built()
+        crictl.built()
         return rootfs.built(rootfs.STATIC_PODS)
 
     @classmethod

@@ -25,6 +25,7 @@ class Options:
     of its own; ``jump`` adds a host that alone is let in by the others; hosts in ``no_python`` have no Python;
     ``events`` adds etcd-events; ``quota`` is in bytes. ``static_pods``: etcd runs under a kubelet, as kubeadm sets it up, and
     so do a controller-manager and a scheduler, which are placeholders; ``api_server`` adds a real kube-apiserver.
+    ``crictl`` puts that program on the hosts, which else have containerd's ctr alone.
     ``control_host`` adds a host with these alone (the API server real), as where etcd is a unit on others.
     """
 
@@ -38,6 +39,7 @@ class Options:
     static_pods: bool = False
     api_server: bool = False
     control_host: bool = False
+    crictl: bool = False
     snapshot_count: int = 100_000
     quota: int = 2_147_483_648
     etcd_dir: str = ""

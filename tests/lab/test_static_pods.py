@@ -1,9 +1,11 @@
 """etcd and the control plane as static pods under a real kubelet: what must not start does not, and all comes back."""
 
+import json
+
 import pytest
 
 from . import wrecks
-from .world import World, fails_to_start, frozen, thawed
+from .world import MANIFESTS, World, fails_to_start, frozen, thawed
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600)]
 
@@ -94,9 +96,11 @@ def test_killed_and_resumed_and_rolled_back(pods: World) -> None:
     pods.whole(pods.recover())
 
 
-def test_a_fence_outlasts_a_reboot_and_is_lifted(pods: World) -> None:
+@pytest.mark.parametrize("client", ["ctr", "crictl"])
+def test_a_fence_outlasts_a_reboot_and_is_lifted(up, client: str) -> None:  # type: ignore[no-untyped-def]
     """``requorum fence`` alone: no pod of etcd or of the control plane runs, after a power cut neither; --lift brings all
     back, and copies of the manifest that somebody left in kubelet's folder do not run."""
+    pods: World = up(static_pods=True, crictl=client == "crictl")
     with pods.writing(100):
         pass
     copy = f"cp {FOLDER}/etcd.yaml {FOLDER}/etcd.yaml.backup"
@@ -162,6 +166,84 @@ def test_a_saved_snapshot_alone_is_enough(pods: World) -> None:
     assert report["verdict"] == "rebuild"
     assert report["bump"] > 0
     pods.whole(report)
+
+
+def test_files_of_the_wrong_owner(pods: World) -> None:
+    """A pod that runs as a user of its own (kubeadm can), who may not write where the data goes: said before anything is
+    moved, and nothing is once it is put right."""
+    fails_to_start(pods, autostart=False)
+    manifest = pods.lab.host("node2").root / MANIFESTS / "etcd.yaml"
+    manifest.write_text(
+        manifest.read_text().replace(
+            "  hostNetwork: true", "  securityContext:\n    runAsUser: 999\n  hostNetwork: true"
+        )
+    )
+    before = pods.fingerprints()
+    yes = pods.yes
+    ended = pods.requorum("recover", *yes, codes=(MIDWAY,))
+    assert "node2 could not start: its pod runs as user 999, who may not write to /var/lib/etcd" in ended.err
+    assert pods.fingerprints() == before
+    pods.lab.ssh("node2", "chown -R 999 /var/lib/etcd /etc/kubernetes/pki/etcd")
+    report = pods.requorum("resume", pods.run_name(), *yes, "-o", "json").answer
+    pods.whole(report)
+    assert (pods.disk("node2").db.stat().st_uid, pods.disk("node1").db.stat().st_uid) == (999, 0)
+
+
+def test_a_probe_that_kills_etcd_again_and_again(pods: World) -> None:
+    """A liveness probe that can never succeed: the run does not wait for ever, says that it is the probe, and goes on once
+    the manifests are mended."""
+    fails_to_start(pods, autostart=False)
+    folders = [host.root / MANIFESTS for host in pods.hosts]
+    original = [(folder / "etcd.yaml").read_text() for folder in folders]
+    for folder, own in zip(folders, original, strict=True):
+        (folder / "etcd.yaml").write_text(with_deadly_probe(own))
+    yes = pods.yes
+    ended = pods.requorum("recover", *yes, codes=(MIDWAY,))
+    assert "because its probe fails" in ended.err
+    for folder in folders:
+        now = (folder / "etcd.yaml").read_text()
+        (folder / "etcd.yaml").write_text(now.replace("failureThreshold: 1\n", "failureThreshold: 100\n"))
+    pods.whole(pods.requorum("resume", pods.run_name(), *yes, "-o", "json").answer)
+
+
+def test_a_sandbox_name_that_is_taken(up) -> None:  # type: ignore[no-untyped-def]
+    """A sandbox that kubelet does not know has the name that it wants, left over of a runtime that was killed: it is said,
+    with the command that removes it."""
+    pods: World = up(static_pods=True, crictl=True)
+    with pods.writing(100):
+        pass
+    listed = json.loads(pods.lab.ssh("node2", "crictl pods --name etcd-node2 -o json"))["items"]
+    metadata = {**listed[0]["metadata"], "attempt": 0}
+    yes = pods.yes
+    pods.requorum("fence", *yes)
+    for one in listed:
+        pods.lab.ssh("node2", f"crictl stopp {one['id']}; crictl rmp {one['id']}")
+    taken = {
+        "metadata": metadata,
+        "log_directory": "/tmp",
+        "linux": {"security_context": {"namespace_options": {"network": 2}}},
+    }
+    (pods.lab.host("node2").root / "root/taken.json").write_text(json.dumps(taken))
+    sandbox = pods.lab.ssh("node2", "crictl runp /root/taken.json").strip()
+    pods.requorum("fence", "--lift")
+
+    def said() -> str:
+        return "".join(one["text"] for one in pods.survey()["verdict"]["findings"] if one["subject"] == "node2")
+
+    pods.wait(lambda: f"crictl rmp --force {sandbox}" in said(), "the leftover is named", seconds=60)
+    pods.lab.ssh("node2", f"crictl rmp --force {sandbox}; systemctl restart kubelet")
+    pods.lab.wait_healthy(90)
+    assert said() == ""
+    pods.audited()
+
+
+def with_deadly_probe(manifest: str) -> str:
+    """A manifest whose probe asks where nothing answers, at once and once only."""
+    startup = manifest[manifest.index("    startupProbe") : manifest.index("    volumeMounts")]
+    out = manifest.replace(startup, "").replace("port: 2381", "port: 2399")
+    for name, value in (("failureThreshold: 8", 1), ("initialDelaySeconds: 10", 0), ("periodSeconds: 10", 1)):
+        out = out.replace(name, f"{name.partition(':')[0]}: {value}")
+    return out
 
 
 def test_a_member_that_dies_on_its_files_is_told_from_one_that_is_slow(pods: World) -> None:

@@ -98,7 +98,7 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
         ]
     elif member.deployment.kind == "static-pod":
         pod = member.deployment
-        path = host.call(podlogs.newest, pod.namespace, pod.pod, pod.container)
+        path = None if host.bare else host.call(podlogs.newest, pod.namespace, pod.pod, pod.container)
         if path is not None:
             found["etcd.log"] = without_keys(host.call(podlogs.end_of, path)).encode()
         found["kubelet.log"] = without_keys(host.call(units.log, kubelet.UNIT, LINES)).encode()

@@ -17,6 +17,7 @@ from requorum.deployments import controlplane, kinds
 from requorum.errors import Locked, Refused, RequorumError, Unreachable
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
+from requorum.plan.values import BY_HAND
 from requorum.run.execute import START_APART
 from requorum.survey import gather
 from requorum.survey.evidence import HostEvidence, MemberEvidence, Place, Tools, Unknown
@@ -24,8 +25,6 @@ from requorum.verdict import values
 from requorum.verdict.decide import decide
 
 Target = MemberEvidence | HostEvidence
-PREFIX = "fence-"
-"""How a fence is called that belongs to no run."""
 
 
 @click.command()
@@ -46,7 +45,7 @@ def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, con
         if not lift and verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
             _gate_alive(verdict.cluster, verdict.summary, yes=yes, confirm=confirm)
         targets = [*survey.members, *(one for one in survey.hosts if "etcd" not in one.roles)]
-        run = f"{PREFIX}{plan_cmd.new_run()}"
+        run = f"{BY_HAND}{plan_cmd.new_run()}"
         rows = (
             _everywhere(world, targets, _lift, START_APART)
             if lift
@@ -127,11 +126,12 @@ def _fence(run: str, connection: Connection, target: Target) -> str:
 def _lift(connection: Connection, target: Target) -> str:
     said = []
     if isinstance(target, MemberEvidence):
+        _gate_locked(connection, target)
         if isinstance(target.deployment, Unknown):
             raise RequorumError(target.deployment.unknown)
         kind = kinds.of(target.deployment)
         by = kind.fenced_by(connection, target.deployment)
-        if by and not by.startswith(PREFIX):
+        if by and not by.startswith(BY_HAND):
             raise RequorumError(f"it is fenced by run {by}: requorum rollback {by}")
         if by:
             wanted = target.deployment.kind != "process" and target.deployment.wanted
@@ -141,11 +141,11 @@ def _lift(connection: Connection, target: Target) -> str:
             said.append("etcd")
     if _on_systemd(target):
         services = gather.services_of(connection)
-        ours = [one for one in services if one.fenced_by.startswith(PREFIX)]
+        ours = [one for one in services if one.fenced_by.startswith(BY_HAND)]
         connection.call(units.unfence, [one.unit for one in ours])
         connection.call(units.start, [one.unit for one in reversed(ours) if one.wanted], wait=False)
         said += [one.unit.removesuffix(".service") for one in ours]
-        pods = [one for one in gather.pods_of(connection, services) if one.fenced_by.startswith(PREFIX)]
+        pods = [one for one in gather.pods_of(connection, services) if one.fenced_by.startswith(BY_HAND)]
         for pod in pods:
             controlplane.give_back(connection, [pod], pod.fenced_by)
         said += [one.program for one in pods]

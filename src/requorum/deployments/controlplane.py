@@ -26,6 +26,7 @@ READY_SECONDS = 120.0
 class _Read:
     pod: manifest.Pod
     program: str
+    command: tuple[str, ...]
 
 
 def find(host: Connection, local: Kubelet) -> tuple[ControlPod, ...]:
@@ -56,7 +57,7 @@ def _read(host: Connection, path: Path) -> _Read | None:
     for command in pod.commands if pod else ():
         program = next((os.path.basename(word) for word in command if os.path.basename(word) in PROGRAMS), "")
         if program:
-            return _Read(pod=pod, program=program) if pod else None
+            return _Read(pod=pod, program=program, command=command) if pod else None
     return None
 
 
@@ -68,8 +69,10 @@ def fence(host: Connection, pods: Sequence[ControlPod], run: str) -> None:
 
 def stop(host: Connection, pods: Sequence[ControlPod]) -> None:
     """End their processes, kubelet being stopped, and see in the runtime that they are gone where it answers."""
-    lines = [command for one in pods if (read := _read(host, Path(one.manifest))) for command in read.pod.commands]
-    host.call(processes.stop_commands, [line for line in lines if line])
+    if not pods:
+        return
+    lines = [read.command for one in pods if (read := _read(host, Path(one.manifest)))]
+    host.call(processes.stop_commands, lines, [one.program for one in pods])
     for one in pods:
         deadline = time.monotonic() + processes.STOP_SECONDS
         while left := _running(host, one):
@@ -97,7 +100,7 @@ def give_back(host: Connection, pods: Sequence[ControlPod], run: str) -> None:
 def ready_url(host: Connection, pod: ControlPod) -> str:
     """Where an API server says whether it is ready."""
     read = _read(host, Path(pod.manifest))
-    flags = settings.from_flags(read.pod.commands[0], {}) if read else {}
+    flags = settings.from_flags(read.command, {}) if read else {}
     address = flags.get("bind-address", "")
     if not address.strip("0.:"):
         address = "127.0.0.1"  # it listens everywhere

@@ -43,7 +43,10 @@ def read(host: Connection) -> Kubelet:
     folder = flags.get("pod-manifest-path") or str(config.get("staticPodPath") or FOLDER)
     node = flags.get("hostname-override") or _hostname(host)
     return Kubelet(
-        unit=unit, folder=Path(os.path.normpath(folder)), socket=socket.removeprefix("unix://"), node=node.lower()
+        unit=unit,
+        folder=Path(os.path.normpath(folder)),
+        socket="/" + socket.removeprefix("unix:").lstrip("/"),
+        node=node.lower(),
     )
 
 
@@ -63,8 +66,15 @@ def _words(host: Connection, unit: Unit) -> list[str]:
     words: list[str] = []
     for word in unit.argv:
         filled = settings.filled(word, environment)
-        words += shlex.split(filled) if word.startswith("$") and not word.startswith("${") else [filled]
+        words += _split(filled) if word.startswith("$") and not word.startswith("${") else [filled]
     return words
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
 
 
 def _config(host: Connection, path: str) -> dict[str, Any]:

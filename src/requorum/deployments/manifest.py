@@ -36,13 +36,14 @@ _Representer.add_representer(type(None), lambda own, _: own.represent_scalar("ta
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdPod:
     """The pod that runs etcd. ``settings`` are under the flags' names, their paths the host's; ``container`` is its name
-    in the pod."""
+    in the pod, ``user`` the number of whom it runs as (0 where nothing is said)."""
 
     name: str
     namespace: str
     container: str
     image: str
     settings: Mapping[str, str]
+    user: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,17 @@ def read(raw: bytes, path: str) -> EtcdPod | None:
         container=str(container.get("name", "")),
         image=str(container.get("image", "")),
         settings={name: _host_path(value, on_host, path) if name in PATHS else value for name, value in found.items()},
+        user=_user(pod, container, path),
     )
+
+
+def _user(pod: Mapping[str, Any], container: Mapping[str, Any], path: str) -> int:
+    """runAsUser, the container's before the pod's."""
+    for one in (container, pod):
+        said = _mapping(one.get("securityContext") or {}, path, "securityContext").get("runAsUser")
+        if isinstance(said, int) and said >= 0:
+            return said
+    return 0
 
 
 def edited(raw: bytes, changes: Mapping[str, str], path: str) -> bytes:

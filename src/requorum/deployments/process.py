@@ -126,10 +126,13 @@ def forget(_: Connection, __: ProcessDeployment) -> None:
     """A process has no settings that are for its first start only."""
 
 
-def put_back(host: Connection, deployment: ProcessDeployment, run: str) -> None:
-    """Put the member's own config file back exactly as it was, by rename."""
+def put_back(host: Connection, deployment: ProcessDeployment, run: str, holder: str = "") -> None:
+    """Put the member's own config file back exactly as it was, by rename; under the fence of a ``holder``, where one is
+    named."""
     host.call(files.remove_made, files.part_of(deployment.config_file))
     host.call(files.put_back, deployment.config_file, run)
+    if holder:
+        fence(host, deployment, holder)
 
 
 def stop(host: Connection, _: ProcessDeployment, folders: Sequence[Path]) -> tuple[int, ...]:

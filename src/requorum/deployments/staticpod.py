@@ -21,6 +21,11 @@ from requorum.inventory.values import StaticPodDeployment
 USUAL = "etcd.yaml"
 GONE_SECONDS = 60.0
 """So long kubelet may take to end a pod whose manifest is gone; its grace period is 30 s."""
+RUNTIMES = {"crio": "crio.service", "cri-dockerd": "cri-docker.service"}
+"""The units of runtimes other than containerd, by what their sockets are called."""
+RECENTLY_SECONDS = 600.0
+PROBED_SECONDS, GREAT = 15.0, 3600.0
+"""From when to when after a start kubelet's journal is asked whether it kills the container for its probe."""
 LATE_SECONDS = 90.0
 """A pod that has not started by then has a reason; after a power cut it may take 50 s (measured)."""
 
@@ -55,6 +60,7 @@ def find(host: Connection, named: StaticPodDeployment) -> StaticPodDeployment | 
         namespace=pods[own].namespace,
         container=pods[own].container,
         socket=local.socket,
+        user=str(pods[own].user) if pods[own].user else "root",
         wanted=local.unit.wanted,
         fenced_by=parked.fenced_by(host, own),
     )
@@ -108,7 +114,11 @@ def stop(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Pa
         if time.monotonic() > deadline:
             break
         time.sleep(0.2)
-    return host.call(processes.stop_holders, list(folders))
+    stopped = host.call(processes.stop_holders, list(folders))
+    if _kubelet_runs(host):  # it may have been about to start the next try
+        _wait_until_gone(host, deployment, sandbox=True)
+        stopped += host.call(processes.stop_holders, list(folders))
+    return stopped
 
 
 def _kubelet_runs(host: Connection) -> bool:
@@ -194,10 +204,14 @@ def forget(_: Connection, __: StaticPodDeployment) -> None:
     """A manifest has no settings that are for the first start only: another manifest would be another pod."""
 
 
-def put_back(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
-    """Put the manifests back exactly as they were, by rename."""
+def put_back(host: Connection, deployment: StaticPodDeployment, run: str, holder: str = "") -> None:
+    """Put the manifests back exactly as they were, by rename; where a ``holder`` is named they stay out of kubelet's folder,
+    under its fence."""
     for one in deployment.manifests:
-        parked.release(host, Path(one), run)
+        if holder:
+            parked.hold(host, Path(one), run, holder)
+        else:
+            parked.release(host, Path(one), run)
 
 
 def start(host: Connection, deployment: StaticPodDeployment, _: Path) -> None:
@@ -214,7 +228,7 @@ def wake_runtime(host: Connection, socket: str) -> None:
     """Start the container runtime where it does not answer; raises RequorumError when that does not help."""
     if not host.call(containers.fault_of, socket):
         return
-    unit = "crio.service" if "crio" in socket else "containerd.service"
+    unit = next((unit for part, unit in RUNTIMES.items() if part in socket), "containerd.service")
     (found,) = host.call(units.show, [unit])
     if found.there and not found.main_pid:
         host.call(units.start, [unit], wait=True)
@@ -230,6 +244,9 @@ def fault_of_start(host: Connection, deployment: StaticPodDeployment) -> str:
     """Why the pod could not start, as far as that can be told before anything is moved; empty when nothing speaks
     against it."""
     wake_runtime(host, deployment.socket)
+    data_dir = Path(read_config(host, deployment).data_dir)
+    if host.call(files.there, data_dir) and not host.call(files.may_write, data_dir, deployment.user):
+        return f"its pod runs as user {deployment.user}, who may not write to {data_dir} (chown -R puts that right)"
     if not host.call(containers.has_image, deployment.socket, deployment.image):
         return f"its image {deployment.image} is not on the host (ctr -n k8s.io images import, or pull, brings it)"
     return ""
@@ -237,16 +254,31 @@ def fault_of_start(host: Connection, deployment: StaticPodDeployment) -> str:
 
 def dead(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> str:
     """Why a member that was started does not run, and will not: etcd died on its data, or kubelet cannot run its pod."""
-    if host.bare or host.call(processes.holders_of, list(folders)):
+    if host.bare:
         return ""
     (unit,) = host.call(units.show, [kubelet.UNIT])
+    age = min(host.call(podlogs.age_of, deployment.manifest), host.call(processes.age_of, unit.main_pid))
+    if PROBED_SECONDS < age < GREAT and (said := host.call(podlogs.killed, kubelet.UNIT, deployment.pod, age)):
+        return said
+    if host.call(processes.holders_of, list(folders)):
+        return ""
     if not unit.main_pid:
         return f"{kubelet.UNIT} is {unit.active} ({unit.sub}): {host.call(units.last_words, kubelet.UNIT)}"
-    age = min(host.call(podlogs.age_of, deployment.manifest), host.call(processes.age_of, unit.main_pid))
     said = host.call(podlogs.last_words, deployment.namespace, deployment.pod, deployment.container, age)
     if said or age < LATE_SECONDS:
         return said
-    return host.call(podlogs.complaint, kubelet.UNIT, deployment.pod)
+    return host.call(podlogs.complaint, kubelet.UNIT, deployment.pod, age)
+
+
+def hindrance(host: Connection, deployment: StaticPodDeployment) -> str:
+    """What keeps kubelet from running the pod, where it should and does not; empty where nothing is known to."""
+    if host.bare or deployment.fenced_by:
+        return ""
+    (unit,) = host.call(units.show, [kubelet.UNIT])
+    if not unit.main_pid:
+        return f"{kubelet.UNIT}, which would run it, is {unit.active} ({unit.sub})"
+    age = host.call(processes.age_of, unit.main_pid)
+    return host.call(podlogs.complaint, kubelet.UNIT, deployment.pod, min(age, RECENTLY_SECONDS))
 
 
 def remove_set_aside(host: Connection, deployment: StaticPodDeployment, run: str) -> None:

@@ -156,8 +156,8 @@ def _changed(deployment: SystemdDeployment) -> list[Path]:
     return [Path(one.lstrip("-")) for one in named]
 
 
-def put_back(host: Connection, deployment: SystemdDeployment, run: str) -> None:
-    """Put the configuration back exactly as it was, and take the fence away; starts nothing."""
+def put_back(host: Connection, deployment: SystemdDeployment, run: str, holder: str = "") -> None:
+    """Put the configuration back exactly as it was, and take the fence away, or give it to a ``holder``; starts nothing."""
     forget(host, deployment)
     for path in _changed(deployment):
         host.call(files.put_back, path, run)
@@ -166,7 +166,10 @@ def put_back(host: Connection, deployment: SystemdDeployment, run: str) -> None:
         host.call(files.put_back, drop_in, run)
     elif host.call(files.there, drop_in) and f"run {run}" in host.call(files.read_file, drop_in).decode():
         host.call(units.settle, deployment.unit, "")
-    host.call(units.unfence, [deployment.unit])
+    if holder:
+        fence(host, deployment, holder)
+    else:
+        host.call(units.unfence, [deployment.unit])
 
 
 def stop(host: Connection, deployment: SystemdDeployment, folders: Sequence[Path]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Containers on a host, as its runtime tells of them through crictl, nerdctl or ctr, whichever is there.
+"""Containers on a host, as its runtime tells of them through crictl or ctr, whichever is there (containerd brings ctr).
 
 Looked at only, but for programs that are copied out of an image: etcd is stopped by a signal to its process, which works
 without a runtime, too (its shims survive it), and a runtime sees as it sees any other end.
@@ -16,7 +16,7 @@ from requorum.errors import RequorumError
 from requorum.hosts import files, programs
 from requorum.hosts.bounds import part, within
 
-CLIENTS = ("crictl", "nerdctl", "ctr")
+CLIENTS = ("crictl", "ctr")
 FOLDERS = (*programs.PATH.split(":"), "/opt/bin", "/var/lib/rancher/rke2/bin")
 SECONDS = 20.0
 IN_IMAGE = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -68,7 +68,7 @@ def fault_of(socket: str) -> str:
     if not name:
         return f"nothing listens at {socket}" if refuses(socket) else ""
     try:
-        _ask(socket, [*argv, "version"] if name != "nerdctl" else [*argv, "info", "--format", "{{.ServerVersion}}"])
+        _ask(socket, [*argv, "version"])
     except RequorumError as err:
         return err.message
     return ""
@@ -89,9 +89,6 @@ def running(socket: str, namespace: str, pod: str, *, sandbox: bool) -> tuple[st
             )
         return tuple(found)
     labels = {_POD: pod, _NAMESPACE: namespace, **({} if sandbox else {_KIND: "container"})}
-    if name == "nerdctl":
-        filters = [word for key, value in labels.items() for word in ("--filter", f"label={key}={value}")]
-        return tuple(_ask(socket, [*argv, "ps", "--quiet", "--no-trunc", *filters]).split())
     wanted = ",".join(f'labels."{key}"=={value}' for key, value in labels.items())
     ids = set(_ask(socket, [*argv, "containers", "list", "--quiet", wanted]).split())
     if not ids:
@@ -119,12 +116,12 @@ def has_image(socket: str, image: str) -> bool:
     if not name:
         return True
     if name == "ctr":
+        image = _reference(image)
         return bool(_ask(socket, [*argv, "images", "list", "--quiet", f"name=={image}"]).strip())
     if refuses(socket):
         raise RequorumError(f"the container runtime does not answer: nothing listens at {socket}")
-    words = ["inspecti", image] if name == "crictl" else ["image", "inspect", image]
     try:
-        programs.run([*argv, *words], seconds=SECONDS)
+        programs.run([*argv, "inspecti", image], seconds=SECONDS)
     except programs.ExitedNonZero as err:
         if "no such image" in err.detail.lower() or "not found" in err.detail.lower():
             return False
@@ -132,6 +129,13 @@ def has_image(socket: str, image: str) -> bool:
     except programs.ProgramError as err:
         raise RequorumError(f"the container runtime does not answer: {err}") from err
     return True
+
+
+def _reference(image: str) -> str:
+    """An image's name as the runtime keeps it: one that is pinned by its digest is kept without its tag."""
+    name, at, digest = image.partition("@")
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}@{digest}" if at else image
 
 
 @within(300.0)
@@ -146,7 +150,7 @@ def copy_out(socket: str, image: str, names: Sequence[str], folder: Path) -> tup
     view = folder / "image"
     files.make_dir(view)
     try:
-        _mount(socket, argv, image, view)
+        _mount(socket, argv, _reference(image), view)
         return tuple(name for name in names if _copied(view, name, folder))
     finally:
         with contextlib.suppress(programs.ProgramError):
@@ -157,7 +161,10 @@ def copy_out(socket: str, image: str, names: Sequence[str], folder: Path) -> tup
 def _mount(socket: str, argv: Sequence[str], image: str, view: Path) -> None:
     """Mount a view of an image by whichever snapshotter has it unpacked: the runtime's need not be the default one."""
     said = ""
-    rows = [line.split() for line in _ask(socket, [*argv, "plugins", "list"]).splitlines()]
+    try:
+        rows = [line.split() for line in _ask(socket, [*argv, "plugins", "list"]).splitlines()]
+    except RequorumError as err:
+        raise RequorumError(err.message, hint=_BRING) from err
     usable = [row[1] for row in rows if row and row[0] == "io.containerd.snapshotter.v1" and row[-1] == "ok"]
     for snapshotter in sorted(usable, key=lambda one: one != "overlayfs"):
         try:

@@ -163,6 +163,20 @@ def rename_durably(source: Path, target: Path) -> None:
         fsync_dir(source.parent)
 
 
+def replace_durably(source: Path, target: Path) -> None:
+    """Rename within one file system, durable, over what has the name now."""
+    os.replace(source, target)
+    fsync_dir(target.parent)
+    if source.parent != target.parent:
+        fsync_dir(source.parent)
+
+
+def link_durably(source: Path, target: Path) -> None:
+    """Give a file a second name, durable; never one that is taken (FileExistsError)."""
+    os.link(source, target, follow_symlinks=False)
+    fsync_dir(target.parent)
+
+
 def _rename_noreplace(source: Path, target: Path) -> None:
     libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
     call = getattr(libc, "renameat2", None)
@@ -254,17 +268,22 @@ def remove_if_empty(folder: Path) -> None:
 
 
 def may_write(folder: Path, user: str) -> bool:
-    """Whether a user may make and remove entries in a folder, by its owner and mode."""
+    """Whether a user, by name or number, may make and remove entries in a folder, by its owner and mode."""
+    groups: list[int] = []
     try:
-        who = pwd.getpwnam(user)
+        if user.isdigit():
+            number = int(user)
+        else:
+            who = pwd.getpwnam(user)
+            number, groups = who.pw_uid, os.getgrouplist(user, who.pw_gid)
     except KeyError:
         return False
     info = folder.stat()
-    if who.pw_uid == 0:
+    if number == 0:
         return True
-    if info.st_uid == who.pw_uid:
+    if info.st_uid == number:
         return info.st_mode & 0o300 == 0o300
-    if info.st_gid in os.getgrouplist(user, who.pw_gid):
+    if info.st_gid in groups:
         return info.st_mode & 0o030 == 0o030
     return info.st_mode & 0o003 == 0o003
 

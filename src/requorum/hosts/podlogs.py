@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -9,6 +10,9 @@ from requorum.hosts import units
 
 LOGS = Path("/var/log/pods")
 _LINES = 400
+_TAKEN = re.compile(r"is reserved for \\?\"(\w+)")
+KILLS = 3
+"""A pod may be killed once while it waits for the others; so often its probe is wrong, or it never becomes healthy."""
 _BYTES = 65536
 
 
@@ -22,16 +26,20 @@ def age_of(path: str) -> float:
 
 def newest(namespace: str, pod: str, container: str) -> Path | None:
     """The newest log of a container, whichever of its pods (a changed manifest is another one) wrote it."""
-    found = list(LOGS.glob(f"{namespace}_{pod}_*/{container}/*.log"))
-    return max(found, key=lambda one: one.stat().st_mtime, default=None)
+    found = [(age_of(str(one)), one) for one in LOGS.glob(f"{namespace}_{pod}_*/{container}/*.log")]
+    return min(found, default=(0.0, None))[1]  # one that goes meanwhile has a great age
 
 
 def last_words(namespace: str, pod: str, container: str, seconds: float) -> str:
     """Why a container died within the last seconds, in its own words; empty when its log tells of no such end."""
     path = newest(namespace, pod, container)
-    if path is None or time.time() - path.stat().st_mtime > seconds:
+    if path is None or age_of(str(path)) > seconds:
         return ""
-    lines = [line for line in end_of(path).splitlines() if '"level":"fatal"' in line or "panic:" in line]
+    try:
+        said = end_of(path)
+    except OSError:
+        return ""
+    lines = [line for line in said.splitlines() if '"level":"fatal"' in line or "panic:" in line]
     return f"{lines[-1][:400]} ({path})" if lines else ""
 
 
@@ -43,7 +51,25 @@ def end_of(path: Path) -> str:
     return "\n".join(line.split(" ", 3)[-1] for line in lines)
 
 
-def complaint(unit: str, pod: str) -> str:
-    """The last error in kubelet's journal that names a pod; empty when there is none."""
-    said = [line for line in units.log(unit, _LINES).splitlines() if pod in line and "rror" in line]
-    return f"kubelet cannot run {pod}: {said[-1][:600]}" if said else ""
+def complaint(unit: str, pod: str, seconds: float) -> str:
+    """The last error in kubelet's journal of the last seconds that names a pod; empty when there is none."""
+    said = [line for line in units.log(unit, _LINES, seconds).splitlines() if pod in line and "rror" in line]
+    if not said:
+        return ""
+    taken = _TAKEN.search(said[-1])
+    if taken:
+        return (
+            f"kubelet cannot run {pod}: a sandbox that is left over has the name it wants (crictl rmp --force "
+            f"{taken.group(1)} removes it)"
+        )
+    return f"kubelet cannot run {pod}: {said[-1].rpartition(' desc = ')[2][:500]}"
+
+
+def killed(unit: str, pod: str, seconds: float) -> str:
+    """Whether kubelet has killed a pod's container again and again in the last seconds, because its probe fails."""
+    said = [line for line in units.log(unit, _LINES * 10, seconds).splitlines() if pod in line]
+    kills = [line for line in said if "failed liveness probe" in line or "failed startup probe" in line]
+    if len(kills) < KILLS:
+        return ""
+    why = next((line for line in reversed(said) if "probe" in line and line not in kills), kills[-1])
+    return f"kubelet has killed {pod} {len(kills)} times, because its probe fails: {why[-400:]}"

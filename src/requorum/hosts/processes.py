@@ -180,37 +180,61 @@ def stop_holders(folders: Sequence[Path]) -> tuple[int, ...]:
         time.sleep(0.05)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A process by the words of its command line. ``on_host``: it is in the host's own network."""
+
+    pid: int
+    words: tuple[str, ...]
+    on_host: bool
+
+
 @part
-def commands() -> tuple[tuple[int, tuple[str, ...]], ...]:
-    """Every process of this host, those in its containers too: its pid, and the words of its command line."""
+def commands() -> tuple[Command, ...]:
+    """Every process of this host, those in its containers too."""
     found = []
+    own = _network("/proc/1")
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
             raw = (entry / "cmdline").read_bytes().rstrip(b"\0")
             if raw:
-                found.append((int(entry.name), tuple(raw.decode(errors="replace").split("\0"))))
+                words = tuple(raw.decode(errors="replace").split("\0"))
+                found.append(Command(pid=int(entry.name), words=words, on_host=_network(str(entry)) == own))
     return tuple(found)
 
 
-@within(STOP_SECONDS * 3)
-def stop_commands(lines: Sequence[Sequence[str]]) -> tuple[int, ...]:
-    """Stop every process with one of these command lines, to the word, and wait for its end. Returns the pids.
+def _network(process: str) -> str:
+    try:
+        return os.readlink(f"{process}/ns/net")
+    except OSError:
+        return ""
 
-    Raises RequorumError for one that does not end.
+
+@within(STOP_SECONDS * 3)
+def stop_commands(lines: Sequence[Sequence[str]], programs: Sequence[str]) -> tuple[int, ...]:
+    """Stop every process with one of these command lines, to the word, or that runs one of these programs in the host's own
+    network (its command line may have changed since; one in a network of its own is somebody else's), and wait for its end.
+    Returns the pids; raises RequorumError for one that does not end.
     """
     wanted = {tuple(line) for line in lines}
     began: dict[int, float] = {}
     deadline = time.monotonic() + STOP_SECONDS
     while True:
         now = time.monotonic()
-        running = [pid for pid, words in commands() if words in wanted]
+        running = [
+            one
+            for one in commands()
+            if one.words in wanted or (one.on_host and os.path.basename(one.words[0]) in programs)
+        ]
         if not running:
             return tuple(began)
         if now > deadline:
-            raise RequorumError(f"process {running[0]} does not end within {STOP_SECONDS:.0f} s")
-        for pid in running:
+            raise RequorumError(
+                f"{running[0].words[0]} (pid {running[0].pid}) does not end within {STOP_SECONDS:.0f} s"
+            )
+        for pid in (one.pid for one in running):
             if pid not in began:
                 began[pid] = now
                 signal_to(pid, signal.SIGTERM)

@@ -196,8 +196,9 @@ _HOLDERS = (
     'printf "%s %s\\n" "${p#/proc/}" "$c"; break;; esac; done; done; exit 0'
 )
 _COMMANDS = (
-    'for p in /proc/[0-9]*; do c=$(tr "\\000" "\\037" < "$p/cmdline" 2>/dev/null) && [ "$c" ] && '
-    'printf "%s %s\\n" "${p#/proc/}" "$c"; done; exit 0'
+    "own=$(readlink /proc/1/ns/net); "
+    'for p in /proc/[0-9]*; do c=$(tr "\\000" "\\037" < "$p/cmdline" 2>/dev/null) && [ "$c" ] || continue; '
+    '[ "$(readlink "$p/ns/net")" = "$own" ] && n=1 || n=0; printf "%s %s %s\\n" "${p#/proc/}" "$n" "$c"; done; exit 0'
 )
 _FAULT = (
     '[ -e "$1" ] || exit 0; at() { q=$1; while [ ! -e "$q" ]; do q=${q%/*}; done; df --output=target -- "$q" | tail -n 1; }; '
@@ -205,8 +206,9 @@ _FAULT = (
 )
 _FREE = 'q=$1; while [ ! -e "$q" ]; do q=${q%/*}; [ "$q" ] || q=/; done; df -B1 --output=avail -- "$q" | tail -n 1'
 _MAY = (
-    'u=$(id -u "$2" 2>/dev/null) || { echo no; exit 0; }; [ "$u" = 0 ] && { echo yes; exit 0; }; '
-    'set -- $(stat -c "%u %g %a" -- "$1") $(id -G "$2"); o=$1; g=$2; m=$(printf %03d $3); shift 3; bit=${m#??}; '
+    'case "$2" in *[!0-9]*) u=$(id -u "$2" 2>/dev/null) || { echo no; exit 0; };; *) u=$2;; esac; '
+    '[ "$u" = 0 ] && { echo yes; exit 0; }; '
+    'set -- $(stat -c "%u %g %a" -- "$1") $(id -G "$2" 2>/dev/null); o=$1; g=$2; m=$(printf %03d $3); shift 3; bit=${m#??}; '
     '[ "$o" = "$u" ] && bit=${m%??}; for x in "$@"; do [ "$x" = "$g" ] && [ "$o" != "$u" ] && bit=$(echo $m | cut -c2); done; '
     "case $bit in 3|7) echo yes;; *) echo no;; esac"
 )
@@ -222,9 +224,12 @@ def _holders(host: Shell, folders: list[Path]) -> tuple[Holder, ...]:
     return tuple(Holder(pid=int(pid), command=command.strip(), locks=False, ports=()) for pid, _, command in lines)
 
 
-def _commands(host: Shell) -> tuple[tuple[int, tuple[str, ...]], ...]:
-    lines = [line.partition(" ") for line in host.do(_COMMANDS).split("\n") if line[:1].isdigit()]
-    return tuple((int(pid), tuple(words.rstrip("\x1f").split("\x1f"))) for pid, _, words in lines)
+def _commands(host: Shell) -> tuple[processes.Command, ...]:
+    lines = [line.split(" ", 2) for line in host.do(_COMMANDS).split("\n") if line[:1].isdigit()]
+    return tuple(
+        processes.Command(pid=int(pid), words=tuple(words.rstrip("\x1f").split("\x1f")), on_host=on_host == "1")
+        for pid, on_host, words in lines
+    )
 
 
 def _move(host: Shell, source: Path, target: Path, kept: Sequence[str] = (), stays: str = "") -> int:
@@ -253,6 +258,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     programs.which: _which,
     net.clock: lambda host: float(host.do("date +%s.%N")),
     net.healthy: lambda host, url, ca, cert, key: None,
+    net.ready: lambda host, url: "" if _answers(host, url, net.ANSWER_SECONDS) else f"nothing listens at {url}",
     net.answers: lambda host, url, seconds=3.0: _answers(host, url, seconds),
     files.read_file: _read_file,
     files.read_end: lambda host, path, size: host.do('tail -c "$2" -- "$1"', path, size).encode(),
@@ -267,6 +273,10 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     files.write_like: lambda host, path, data, like: host.do(_LIKE, path, like, data=data),
     files.create_exclusively: lambda host, path, data: host.do(_CREATE, path, data=data).strip() == "yes",
     files.rename_durably: lambda host, source, target: host.do(_RENAME, source, target),
+    files.replace_durably: lambda host, source, target: host.do(
+        '[ "$1" -ef "$2" ] && exit 0; mv -fT -- "$1" "$2" && sync "${2%/*}" "${1%/*}"', source, target
+    ),
+    files.link_durably: lambda host, source, target: host.do('ln -P -- "$1" "$2" && sync "${2%/*}"', source, target),
     files.keep_aside: lambda host, path, run: host.do(
         'k="$1.requorum-$2"; [ -e "$1" ] && [ ! -e "$k" ] || exit 0; ln -P -- "$1" "$k" && sync "${1%/*}"',
         path,

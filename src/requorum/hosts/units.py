@@ -270,12 +270,12 @@ def stop(name: str) -> None:
         raise RequorumError(f"{name} does not stop: {err}") from err
 
 
-def log(name: str, lines: int) -> str:
-    """The last lines that a unit wrote to the journal, or why they cannot be read."""
+def log(name: str, lines: int, seconds: float = 0.0) -> str:
+    """The last lines that a unit wrote to the journal, of the last seconds where that is said, or why they cannot be read."""
+    since = [f"--since=-{seconds:.0f}s"] if seconds else []
+    argv = ["journalctl", f"_SYSTEMD_UNIT={name}", "-n", str(lines), "-o", "cat", "--no-pager", *since]
     try:
-        return programs.run(
-            ["journalctl", f"_SYSTEMD_UNIT={name}", "-n", str(lines), "-o", "cat", "--no-pager"], seconds=30.0
-        ).out
+        return programs.run(argv, seconds=30.0).out
     except programs.ProgramError as err:
         return f"its journal cannot be read: {err}"
 

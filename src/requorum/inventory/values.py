@@ -83,7 +83,7 @@ class StaticPodDeployment:
     @property
     def version(self) -> str:
         """etcd's version by the tag of its image; empty where that does not tell."""
-        match = re.search(r"\d+\.\d+\.\d+", self.image.rpartition(":")[2])
+        match = re.search(r"\d+\.\d+\.\d+", self.image.partition("@")[0].rpartition(":")[2])
         return match.group(0) if match else ""
 
 

@@ -190,6 +190,8 @@ def new_plan(
     members: tuple[PlanMember, ...],
     powered_off: tuple[str, ...],
 ) -> Plan:
+    if not tools:
+        _gate_programs(members)
     return Plan(
         run=run,
         made=survey.at,
@@ -217,6 +219,23 @@ def new_plan(
             if not one.unreachable
         ),
     )
+
+
+def _gate_programs(members: Sequence[PlanMember]) -> None:
+    """What is in an image only can be taken out with containerd only: better said before anything is stopped."""
+    for one in members:
+        pod = one.deployment
+        if (
+            one.bring_tools
+            and one.role != "leave fenced"
+            and pod.kind == "static-pod"
+            and "containerd" not in pod.socket
+        ):
+            raise Refused(
+                f"{one.host}: etcd's programs are in the image {pod.image} alone, and requorum cannot take them out with "
+                f"the runtime at {pod.socket}",
+                hint=f"bring the programs of etcd {pod.version or 'of that version'} along: --etcd-dir DIR",
+            )
 
 
 def _left_alone(survey: Survey) -> tuple[str, ...]:
@@ -249,7 +268,7 @@ def _roomiest(members: Sequence[PlanMember], host: str) -> PlanMember:
 
 def bring(plan: Plan) -> tuple[PlanMember, ...]:
     """The members whose hosts lack etcd's programs."""
-    return tuple(one for one in plan.members if one.bring_tools)
+    return tuple(one for one in plan.started if one.bring_tools)
 
 
 def _hosts(plan: Plan) -> tuple[PlanHost, ...]:

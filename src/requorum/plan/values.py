@@ -34,6 +34,10 @@ StepKind = Literal[
 ]
 
 
+BY_HAND = "fence-"
+"""How the name of a fence begins that belongs to no run: ``requorum fence --lift`` takes it away."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanHost:
     """A host in the plan, how it is reached, and what is stopped there, in the order in which it is: the control plane's

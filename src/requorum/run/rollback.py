@@ -39,7 +39,7 @@ def _undoing(plan: Plan) -> list[tuple[str, StepKind, Undo]]:
         else [("set the restored data aside", "move in", move_in.undo), old_data]
     )
     return [
-        ("stop what writes to etcd", "start services", services.stop_again),
+        ("stop what writes to etcd", "stop services", services.stop_again),
         stop,
         *data,
         own,

@@ -249,7 +249,8 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEvidence:
-    """What one member's disk, process and host say, or why they cannot say it."""
+    """What one member's disk, process and host say, or why they cannot say it. ``hindrance`` is what keeps it from running,
+    other than its own files."""
 
     name: str
     host: str
@@ -267,6 +268,7 @@ class MemberEvidence:
     reachable: bool = True
     certificates: tuple[Certificate, ...] = ()
     clock: float = 0.0
+    hindrance: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from requorum.deployments import controlplane, kinds, kubelet
+from requorum.deployments import controlplane, kinds, kubelet, staticpod
 from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
@@ -25,6 +25,7 @@ from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, Sy
 from requorum.survey import certificates, disks, live, without_python
 from requorum.survey.evidence import (
     ControlPod,
+    DbEvidence,
     HostEvidence,
     LiveEvidence,
     MemberEvidence,
@@ -154,9 +155,15 @@ def _survey(
 
 
 def _version_of_images(members: Sequence[MemberEvidence]) -> str:
-    """etcd's version by the images of its static pods; empty where there are none, or no tag tells."""
-    pods = [one.deployment for one in members if isinstance(one.deployment, StaticPodDeployment)]
-    return max((one.version for one in pods if one.version), key=tools.numbers, default="")
+    """etcd's version by the images of its static pods, by what their dbs were last written with where no tag tells; empty
+    where there are no pods."""
+    pods = [one for one in members if isinstance(one.deployment, StaticPodDeployment)]
+    named = [one.deployment.version for one in pods if isinstance(one.deployment, StaticPodDeployment)]
+    written = [one.db.cluster_version for one in pods if isinstance(one.db, DbEvidence)]
+    for versions in (named, written):
+        if any(versions):
+            return max((one for one in versions if one), key=tools.numbers)
+    return ""
 
 
 def look_at_host(host: Host, connection: Connection) -> HostEvidence:
@@ -198,7 +205,7 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
         deployment = kinds.find(connection, host.etcd)
         config = kinds.of(deployment).read_config(connection, deployment)
         here = deployment.kind == "process" and connection.local
-        at_hand = found if here and found else find_tools(connection, deployment)
+        at_hand = found if here and found else find_tools(connection, deployment, config)
         found_here = read_dir(
             connection,
             config.data_dir,
@@ -209,8 +216,11 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
             deployment=deployment,
             found=at_hand,
         )
+        running = not isinstance(found_here.process, Unknown) and found_here.process.running
+        pod = deployment if isinstance(deployment, StaticPodDeployment) and not running else None
         return dataclasses.replace(
             found_here,
+            hindrance=staticpod.hindrance(connection, pod) if pod else "",
             certificates=certificates.read(connection, (*config.certificates, config.ca, config.cert)),
             clock=connection.call(net.clock),
         )
@@ -235,34 +245,43 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
         )
 
 
-def find_tools(connection: Connection, deployment: Deployment) -> Tools | Unknown:
+def find_tools(connection: Connection, deployment: Deployment, config: MemberConfig) -> Tools | Unknown:
     """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of a static pod that runs, those
     in its container, where the host has none."""
     own = [os.path.dirname(deployment.program)] if isinstance(deployment, SystemdDeployment) else []
     try:
         found = connection.call(tools.find, [*own, *programs.PATH.split(":")])
-        if isinstance(deployment, StaticPodDeployment) and deployment.version not in ("", found.version):
-            minor = deployment.version.rpartition(".")[0]
-            if minor != found.minor:
-                raise RequorumError(f"etcd in {found.folder} is {found.version}, the pod's is {deployment.version}")
+        if isinstance(deployment, StaticPodDeployment) and not _fits(found, deployment):
+            raise RequorumError(f"etcd in {found.folder} is {found.version}, the pod's is {deployment.version}")
         return found
     except Unreachable:
         raise
     except RequorumError as err:
         if isinstance(deployment, StaticPodDeployment):
-            return _tools_in_container(connection, deployment, err.message)
+            return _tools_in_container(connection, deployment, config, err.message)
         return Unknown(unknown=err.message)
 
 
-def _tools_in_container(connection: Connection, deployment: StaticPodDeployment, why: str) -> Tools | Unknown:
-    """They are run from where the host sees the container's files: nothing is copied for a survey."""
-    for pid, words in connection.call(processes.commands):
-        if os.path.basename(words[0]) == "etcd":
-            inside = [f"/proc/{pid}/root{place}" for place in containers.IN_IMAGE]
-            try:
-                return connection.call(tools.find, inside)
-            except RequorumError as err:
-                why = err.message
+def _fits(found: Tools, deployment: StaticPodDeployment) -> bool:
+    return deployment.version.rpartition(".")[0] in ("", found.minor)
+
+
+def _tools_in_container(
+    connection: Connection, deployment: StaticPodDeployment, config: MemberConfig, why: str
+) -> Tools | Unknown:
+    """They are run from where the host sees the container's files: nothing is copied for a survey. Only of what holds the
+    member's own files: any other container may call what it likes etcd."""
+    for one in connection.call(processes.holders_of, [Path(config.data_dir), Path(config.wal_dir)]):
+        if os.path.basename(one.command.split(" ")[0]) != "etcd":
+            continue
+        inside = [f"/proc/{one.pid}/root{place}" for place in containers.IN_IMAGE]
+        try:
+            found = connection.call(tools.find, inside)
+        except RequorumError as err:
+            why = err.message
+            continue
+        if _fits(found, deployment):
+            return found
     return Unknown(unknown=f"{why}; they are taken out of the image {deployment.image}")
 
 

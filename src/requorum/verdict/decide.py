@@ -185,6 +185,8 @@ def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
             Finding(level="danger" if level == "danger" else "warning", subject=member.name, text=text)
             for level, text in certificate_faults(member)
         ]
+        if member.hindrance:
+            out.append(Finding(level="warning", subject=member.name, text=f"does not run: {member.hindrance}"))
         out += _faults(member)
         if member in cluster.counted and not isinstance(member.log, Unknown) and not isinstance(member.db, Unknown):
             reason = why_not(member)

@@ -5,7 +5,7 @@ from typing import Any
 
 from requorum.deployments import kinds
 from requorum.hosts import processes
-from requorum.plan.values import PlanMember
+from requorum.plan.values import BY_HAND, PlanMember
 from requorum.run.context import Context, folders_of
 
 
@@ -21,15 +21,15 @@ def do(context: Context, member: PlanMember) -> Any:
 def undo(context: Context, member: PlanMember) -> None:
     """Put the member's own configuration back; start etcd again if it ran before the run, and may.
 
-    A member that was removed from its cluster is not started again: nobody knows it any more.
+    A member that somebody had fenced before the run is as it was found: it stays fenced, and the configuration never passes
+    through where something could start it. One that was removed from its cluster is not started either: nobody knows it any
+    more; kubelet would start it as soon as its manifest is back.
     """
-    kind, host = kinds.of(member.deployment), context.host(member)
-    kind.put_back(host, member.deployment, context.plan.run)
-    if member.deployment.fenced_by:
-        kind.fence(
-            host, member.deployment, member.deployment.fenced_by
-        )  # as it was found: somebody had stopped the bleeding
-        return
+    kind, host, run = kinds.of(member.deployment), context.host(member), context.plan.run
     removed = any(one.kind == "remove member" and one.id in context.journal.begun for one in context.steps())
-    if member.was_running and not removed and not host.call(processes.holders_of, folders_of(member)):
+    holder = member.deployment.fenced_by or (
+        f"{BY_HAND}{run}" if removed and member.deployment.kind == "static-pod" else ""
+    )
+    kind.put_back(host, member.deployment, run, holder)
+    if member.was_running and not holder and not removed and not host.call(processes.holders_of, folders_of(member)):
         kind.start(host, member.deployment, Path(context.tools(member).etcd))

@@ -7,12 +7,15 @@ from requorum.errors import RequorumError
 from requorum.hosts import files, trees
 from requorum.plan.values import PlanMember
 from requorum.run.context import KEPT, Context, move_children, still_fenced
+from requorum.run.steps.restore_beside import own
 
 
 def do(context: Context, member: PlanMember) -> Any:
     """By rename; what was moved before an interruption stays."""
     still_fenced(context, member)
     host, data_dir = context.host(member), Path(member.place.data_dir)
+    if host.call(files.there, context.work(member) / "new"):
+        own(context, member)  # the dir may have been given to another user since it was restored
     move_children(host, member, context.work(member) / "new", data_dir)
     if member.place.wal_apart:
         wal_dir = Path(member.place.wal_dir)

@@ -31,7 +31,11 @@ def begin(context: Context, _: PlanMember | None) -> Any:
     deadline = time.monotonic() + BEGIN_SECONDS
     while not saving.done() and not _begun(context, path):
         if time.monotonic() > deadline:
-            raise RequorumError(f"{context.plan.speaker.name} has sent nothing of a snapshot in {BEGIN_SECONDS:.0f} s")
+            why = [said for one in context.plan.started if (said := context.dead(one.config))]
+            raise RequorumError(
+                f"{context.plan.speaker.name} has sent nothing of a snapshot in {BEGIN_SECONDS:.0f} s"
+                + "".join(f"; {said}" for said in why)
+            )
         time.sleep(0.02)
     if saving.done():
         saving.result()
