@@ -24,8 +24,10 @@ GONE_SECONDS = 60.0
 RUNTIMES = {"crio": "crio.service", "cri-dockerd": "cri-docker.service"}
 """The units of runtimes other than containerd, by what their sockets are called."""
 RECENTLY_SECONDS = 600.0
-PROBED_SECONDS, GREAT = 15.0, 3600.0
-"""From when to when after a start kubelet's journal is asked whether it kills the container for its probe."""
+STEADY_SECONDS = 60.0
+"""Who has run for so long is not ended again and again."""
+PROBED_SECONDS = 15.0
+"""So long after a start nobody asks whether kubelet ends the container for its probe."""
 LATE_SECONDS = 90.0
 """A pod that has not started by then has a reason; after a power cut it may take 50 s (measured)."""
 
@@ -258,13 +260,16 @@ def dead(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Pa
         return ""
     (unit,) = host.call(units.show, [kubelet.UNIT])
     age = min(host.call(podlogs.age_of, deployment.manifest), host.call(processes.age_of, unit.main_pid))
-    if PROBED_SECONDS < age < GREAT and (said := host.call(podlogs.killed, kubelet.UNIT, deployment.pod, age)):
+    names = (deployment.namespace, deployment.pod, deployment.container)
+    running = host.call(processes.holders_of, list(folders))
+    steady = any(host.call(processes.age_of, one.pid) > STEADY_SECONDS for one in running)
+    if age > PROBED_SECONDS and not steady and (said := host.call(podlogs.killed, *names, age)):
         return said
-    if host.call(processes.holders_of, list(folders)):
+    if running:
         return ""
     if not unit.main_pid:
         return f"{kubelet.UNIT} is {unit.active} ({unit.sub}): {host.call(units.last_words, kubelet.UNIT)}"
-    said = host.call(podlogs.last_words, deployment.namespace, deployment.pod, deployment.container, age)
+    said = host.call(podlogs.last_words, *names, age)
     if said or age < LATE_SECONDS:
         return said
     return host.call(podlogs.complaint, kubelet.UNIT, deployment.pod, age)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ from requorum.hosts import units
 LOGS = Path("/var/log/pods")
 _LINES = 400
 _TAKEN = re.compile(r"is reserved for \\?\"(\w+)")
-KILLS = 3
-"""A pod may be killed once while it waits for the others; so often its probe is wrong, or it never becomes healthy."""
+KILLS = 2
+"""A pod may be ended once while it waits for the others; so often its probe is wrong, or it never becomes healthy."""
 _BYTES = 65536
 
 
@@ -39,7 +40,7 @@ def last_words(namespace: str, pod: str, container: str, seconds: float) -> str:
         said = end_of(path)
     except OSError:
         return ""
-    lines = [line for line in said.splitlines() if '"level":"fatal"' in line or "panic:" in line]
+    lines = _failures(said)
     return f"{lines[-1][:400]} ({path})" if lines else ""
 
 
@@ -65,11 +66,23 @@ def complaint(unit: str, pod: str, seconds: float) -> str:
     return f"kubelet cannot run {pod}: {said[-1].rpartition(' desc = ')[2][:500]}"
 
 
-def killed(unit: str, pod: str, seconds: float) -> str:
-    """Whether kubelet has killed a pod's container again and again in the last seconds, because its probe fails."""
-    said = [line for line in units.log(unit, _LINES * 10, seconds).splitlines() if pod in line]
-    kills = [line for line in said if "failed liveness probe" in line or "failed startup probe" in line]
-    if len(kills) < KILLS:
+def killed(namespace: str, pod: str, container: str, seconds: float) -> str:
+    """Whether a container was ended from outside again and again in the last seconds: started anew, although its log tells
+    of no failure. kubelet says nothing of a probe in its journal unless it is asked to say more (``-v 2``); each restart has
+    a log of its own, by number.
+    """
+    path = newest(namespace, pod, container)
+    if path is None or age_of(str(path)) > seconds or not path.stem.isdigit() or int(path.stem) < KILLS:
         return ""
-    why = next((line for line in reversed(said) if "probe" in line and line not in kills), kills[-1])
-    return f"kubelet has killed {pod} {len(kills)} times, because its probe fails: {why[-400:]}"
+    for one in (path, path.with_name(f"{int(path.stem) - 1}.log")):
+        with contextlib.suppress(OSError):
+            if _failures(end_of(one)):
+                return ""
+    return (
+        f"kubelet has started {pod} anew {int(path.stem)} times, although etcd's log tells of no failure: its liveness or "
+        f"startup probe fails (what it asks is in the manifest), or it has too little memory"
+    )
+
+
+def _failures(said: str) -> list[str]:
+    return [line for line in said.splitlines() if '"level":"fatal"' in line or "panic:" in line]
