@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from lab.kube import CONFIG_MAPS
 
@@ -112,6 +113,11 @@ def test_api_server_on_another_host(up) -> None:  # type: ignore[no-untyped-def]
     rebuilt, kubelet with them, and come back ready; a rollback stops and returns them too."""
     world: World = up(control_host=True)
     first = written(world, "cp1", "first")
+    plain = world.folder / "requorum.yaml"
+    world.end(world.start("init", "--save", plain, "--cluster", "found"))
+    entries = YAML(typ="safe", pure=True).load(plain.read_text())["hosts"]
+    assert entries["cp1"]["roles"] == ["control-plane"]
+    assert entries["node1"]["roles"][0] == "etcd"
     fails_to_start(world, autostart=False)
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")

@@ -177,8 +177,9 @@ def test_what_keeps_a_pod_from_starting_is_said_before_anything_is_moved(pods: W
     assert (pods.disk("node2").db.stat().st_uid, pods.disk("node1").db.stat().st_uid) == (999, 0)
 
 
-def test_a_saved_snapshot_alone_is_enough(pods: World) -> None:
-    """All data dirs are gone; the snapshot lies on a host. What was written before it is there."""
+def test_a_saved_snapshot_alone_is_enough(up) -> None:  # type: ignore[no-untyped-def]
+    """All data dirs are gone; the snapshot lies on a host. What was written before it is there. One host has no Python."""
+    pods: World = up(static_pods=True, no_python=("node3",))
     with pods.writing():
         pass
     certificates = "/etc/kubernetes/pki/etcd"

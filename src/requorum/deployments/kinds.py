@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 from requorum.deployments import process, staticpod, systemd
 from requorum.deployments.config import Deployment, MemberConfig
-from requorum.errors import RequorumError
 from requorum.hosts.connection import Connection
 from requorum.inventory.values import StaticPodDeployment, SystemdDeployment
 
@@ -39,15 +38,16 @@ def of(deployment: Deployment) -> Kind:
     return _KINDS[deployment.kind]
 
 
-def find(host: Connection, named: Deployment) -> Deployment:
+def find(host: Connection, named: Deployment) -> Deployment | None:
     """A member as it is deployed on its host. Where a unit is named that is not installed, or neither runs nor is to run at
-    boot, and a static pod runs etcd, that pod is meant. Raises RequorumError when there is neither."""
+    boot, and a static pod runs etcd, that pod is meant. None when there is neither."""
     found: Deployment | None = of(named).find(host, named)
     if isinstance(named, SystemdDeployment) and not (isinstance(found, SystemdDeployment) and found.wanted):
-        found = staticpod.find(host, StaticPodDeployment()) or found
-    if found is None:
-        unit = f"no unit {named.unit}, and " if isinstance(named, SystemdDeployment) else ""
-        raise RequorumError(
-            f"{host.name}: there is {unit}no manifest in kubelet's folder that runs etcd", hint="is this an etcd host?"
-        )
+        return staticpod.find(host, StaticPodDeployment()) or found
     return found
+
+
+def missing(named: Deployment) -> str:
+    """What was looked for where :func:`find` found nothing."""
+    unit = f"no unit {named.unit}, and " if isinstance(named, SystemdDeployment) else ""
+    return f"there is {unit}no manifest in kubelet's folder that runs etcd: is this an etcd host?"

@@ -53,8 +53,10 @@ def end_of(path: Path) -> str:
 
 
 def complaint(unit: str, pod: str, seconds: float) -> str:
-    """The last error in kubelet's journal of the last seconds that names a pod; empty when there is none."""
+    """The last error in kubelet's journal of the last seconds that names a pod; empty when there is none but that its
+    container fails again and again: why it does is in its own log."""
     said = [line for line in units.log(unit, _LINES, seconds).splitlines() if pod in line and "rror" in line]
+    said = [line for line in said if "CrashLoopBackOff" not in line]
     if not said:
         return ""
     taken = _TAKEN.search(said[-1])

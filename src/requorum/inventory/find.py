@@ -95,7 +95,7 @@ def _plain(hosts: str) -> Inventory:
         user, at, host = name.rpartition("@")
         local = host in ("localhost", "127.0.0.1")
         address = Address(host=host, user=user if at else "", local=local)
-        found.append(Host(name=host, roles=_BOTH, etcd=SystemdDeployment(), address=address))
+        found.append(Host(name=host, roles=_BOTH, etcd=SystemdDeployment(), address=address, assumed=True))
     return Inventory(path=Path.cwd() / "--hosts", cluster="etcd", hosts=tuple(found), tools=None, snapshots=())
 
 

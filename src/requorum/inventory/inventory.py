@@ -31,13 +31,17 @@ ROLES = ("etcd", "control-plane")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """One host, its roles, how it is reached, and how etcd is deployed there; ``member`` where the inventory names it."""
+    """One host, its roles, how it is reached, and how etcd is deployed there; ``member`` where the inventory names it.
+
+    ``assumed``: nobody said what the host is for; one that has an API server and no etcd is no member.
+    """
 
     name: str
     roles: tuple[str, ...]
     etcd: ProcessDeployment | SystemdDeployment | StaticPodDeployment
     address: Address = HERE
     member: str = ""
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

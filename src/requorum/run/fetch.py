@@ -65,6 +65,8 @@ def known(inventory: Inventory, connections: Connections) -> list[dict[str, Any]
 def _work_on(host: Host, connection: Connection) -> Path | None:
     """Where runs keep what they need on a host; None when its member cannot be found."""
     deployment = kinds.find(connection, host.etcd)
+    if deployment is None:
+        return None
     config = kinds.of(deployment).read_config(connection, deployment)
     place: Place | Unknown = connection.call(disks.read_place, datadir.layout_of(config.data_dir, config.wal_dir))
     return None if isinstance(place, Unknown) else Path(place.work)

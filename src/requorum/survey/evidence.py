@@ -250,7 +250,7 @@ class Certificate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEvidence:
     """What one member's disk, process and host say, or why they cannot say it. ``hindrance`` is what keeps it from running,
-    other than its own files."""
+    other than its own files; ``absent``: no etcd is installed on its host."""
 
     name: str
     host: str
@@ -269,6 +269,7 @@ class MemberEvidence:
     certificates: tuple[Certificate, ...] = ()
     clock: float = 0.0
     hindrance: str = ""
+    absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

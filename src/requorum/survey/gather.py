@@ -62,7 +62,16 @@ async def survey_hosts(
     members, seen, read = await _all_at_once(
         [one for one, host in zip(reading, hosts, strict=True) if "etcd" in host.roles], looking, saved
     )
+    assumed = {host.name for host in hosts if host.assumed}
+    no_members = {one.name for one in seen if one.name in assumed and _has_api_server(one)}
+    members = [one for one in members if not (one.absent and one.host in no_members)]
     return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen)
+
+
+def _has_api_server(host: HostEvidence) -> bool:
+    return any(
+        "kube-apiserver" in one for one in (*(unit.unit for unit in host.services), *(pod.program for pod in host.pods))
+    )
 
 
 async def survey_dirs(
@@ -203,6 +212,8 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
     """One member of an inventory: its configuration, its process, its disk, and its answer when it runs."""
     try:
         deployment = kinds.find(connection, host.etcd)
+        if deployment is None:
+            return _nothing_of(host, kinds.missing(host.etcd), absent=True)
         config = kinds.of(deployment).read_config(connection, deployment)
         here = deployment.kind == "process" and connection.local
         at_hand = found if here and found else find_tools(connection, deployment, config)
@@ -227,22 +238,27 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
     except (RequorumError, OSError) as err:
         reachable = not isinstance(err, Unreachable)
         said = err.message if isinstance(err, RequorumError) else str(err)
-        nothing = Unknown(unknown=said if reachable else f"unreachable: {said}")
-        return MemberEvidence(
-            name=host.member or host.name,
-            host=host.name,
-            data_dir="",
-            wal_dir="",
-            config=nothing,
-            deployment=host.etcd if host.etcd.kind == "process" else nothing,
-            place=nothing,
-            process=nothing,
-            live=nothing,
-            db=nothing,
-            log=nothing,
-            tail=nothing,
-            reachable=reachable,
-        )
+        return _nothing_of(host, said if reachable else f"unreachable: {said}", reachable=reachable)
+
+
+def _nothing_of(host: Host, why: str, *, reachable: bool = True, absent: bool = False) -> MemberEvidence:
+    nothing = Unknown(unknown=why)
+    return MemberEvidence(
+        name=host.member or host.name,
+        host=host.name,
+        data_dir="",
+        wal_dir="",
+        config=nothing,
+        deployment=host.etcd if host.etcd.kind == "process" else nothing,
+        place=nothing,
+        process=nothing,
+        live=nothing,
+        db=nothing,
+        log=nothing,
+        tail=nothing,
+        reachable=reachable,
+        absent=absent,
+    )
 
 
 def find_tools(connection: Connection, deployment: Deployment, config: MemberConfig) -> Tools | Unknown:
