@@ -135,7 +135,30 @@ def test_no_manifest(raw: bytes) -> None:
         manifest.read(raw, PATH)
 
 
-KEYS = ["kind", "spec", "containers", "command", "args", "env", "name", "value", "volumes", "volumeMounts", "hostPath"]
+def test_whom_it_runs_as() -> None:
+    """runAsUser of the container counts more than the pod's; root where nothing is said."""
+    assert read(KUBEADM).user == 0
+    of_pod = KUBEADM.replace(b"  hostNetwork: true", b"  securityContext:\n    runAsUser: 7\n  hostNetwork: true")
+    assert read(of_pod).user == 7
+    assert (
+        read(of_pod.replace(b"    name: etcd\n", b"    securityContext: {runAsUser: 8}\n    name: etcd\n", 1)).user == 8
+    )
+
+
+KEYS = [
+    "securityContext",
+    "kind",
+    "spec",
+    "containers",
+    "command",
+    "args",
+    "env",
+    "name",
+    "value",
+    "volumes",
+    "volumeMounts",
+    "hostPath",
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just("etcd"),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
@@ -150,6 +173,7 @@ def test_any_yaml(pod: object, container: object) -> None:
         out = io.BytesIO()
         YAML(typ="safe", pure=True).dump(data, out)
         try:
+            manifest.read_pod(out.getvalue(), PATH)
             manifest.read(out.getvalue(), PATH)
             manifest.edited(out.getvalue(), {"name": "x"}, PATH)
         except RequorumError:

@@ -50,6 +50,12 @@ def read(host: Connection) -> Kubelet:
     )
 
 
+def runs(host: Connection) -> bool:
+    """Whether it runs now."""
+    (unit,) = host.call(units.show, [UNIT])
+    return unit.main_pid != 0
+
+
 def _hostname(host: Connection) -> str:
     return host.call(files.read_file, Path("/proc/sys/kernel/hostname")).decode(errors="replace").strip()
 

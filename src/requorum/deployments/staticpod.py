@@ -112,20 +112,15 @@ def fence(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
 def stop(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> tuple[int, ...]:
     """See the pod end. A kubelet that runs ends it by itself, and would start it again if somebody else did."""
     deadline = time.monotonic() + GONE_SECONDS
-    while _kubelet_runs(host) and host.call(processes.holders_of, list(folders)):
+    while kubelet.runs(host) and host.call(processes.holders_of, list(folders)):
         if time.monotonic() > deadline:
             break
         time.sleep(0.2)
     stopped = host.call(processes.stop_holders, list(folders))
-    if _kubelet_runs(host):  # it may have been about to start the next try
+    if kubelet.runs(host):  # it may have been about to start the next try
         _wait_until_gone(host, deployment, sandbox=True)
         stopped += host.call(processes.stop_holders, list(folders))
     return stopped
-
-
-def _kubelet_runs(host: Connection) -> bool:
-    (unit,) = host.call(units.show, [kubelet.UNIT])
-    return unit.main_pid != 0
 
 
 def prove_fence(host: Connection, deployment: StaticPodDeployment, _: Path, folders: Sequence[Path]) -> str:
@@ -221,7 +216,7 @@ def start(host: Connection, deployment: StaticPodDeployment, _: Path) -> None:
     is started anew: it waits longer after each try."""
     wake_runtime(host, deployment.socket)
     host.call(units.unfence, [kubelet.UNIT])
-    if not host.bare and _kubelet_runs(host) and dead(host, deployment, ()):
+    if not host.bare and kubelet.runs(host) and dead(host, deployment, ()):
         host.call(units.stop, kubelet.UNIT)
     host.call(units.start, [kubelet.UNIT], wait=False)
 

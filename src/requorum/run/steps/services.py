@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from requorum.deployments import controlplane
+from requorum.deployments import controlplane, kubelet
 from requorum.hosts import units
 from requorum.plan.values import PlanHost
 from requorum.run.context import Context
@@ -28,7 +28,7 @@ def start(context: Context, host: PlanHost) -> Any:
     not_ready = []
     servers = [one for one in host.pods if one.program == controlplane.PROGRAMS[0]]
     controlplane.give_back(connection, servers, context.plan.run)
-    for one in servers:
+    for one in servers if kubelet.runs(connection) else ():
         not_ready += [said] if (said := controlplane.wait_ready(connection, one)) else []
     controlplane.give_back(connection, [one for one in host.pods if one not in servers], context.plan.run)
     return {"started": [*wanted, *(one.program for one in host.pods)], "not_ready": not_ready}
