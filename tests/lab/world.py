@@ -82,7 +82,7 @@ class Child:
             if ended:
                 return False
             assert time.monotonic() < deadline, f"no '{kind}' within {seconds:.0f} s\n{self.err.read_text()[-3000:]}"
-            time.sleep(0.001)
+            time.sleep(0.005)
 
     def begun(self) -> set[str]:
         """The kinds of the steps that this process has begun."""
