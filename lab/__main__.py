@@ -54,6 +54,7 @@ def main() -> None:
     "--control-host", is_flag=True, help="Add a host with a real kube-apiserver as a static pod, and no etcd."
 )
 @click.option("--crictl", is_flag=True, help="Put crictl on hosts with a kubelet.")
+@click.option("--no-etcdutl", is_flag=True, help="With --static-pods: an image of etcd that has no etcdutl.")
 @click.option("--snapshot-count", type=int, default=100_000, show_default=True)
 @click.option("--quota", type=int, default=2_147_483_648, show_default=True, help="Of the database, in bytes.")
 @click.option("--etcd-dir", default="", metavar="DIR", help="Where etcd, etcdctl and etcdutl are.")

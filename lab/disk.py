@@ -39,9 +39,8 @@ def _write_images(folder: Path, options: Options, etcd: Sequence[Path]) -> None:
     sleep = Path("/bin/sleep")
     images.write(folder / "pause.tar", PAUSE, {"/bin/sleep": sleep}, ["/bin/sleep", "infinity"])
     if options.static_pods:
-        images.write(
-            folder / "etcd.tar", etcd_image(options), {f"/usr/local/bin/{one.name}": one for one in etcd}, ["etcd"]
-        )
+        named = {f"/usr/local/bin/{one.name}": one for one in etcd if one.name != "etcdutl" or not options.no_etcdutl}
+        images.write(folder / "etcd.tar", etcd_image(options), named, ["etcd"])
     for name in staticpods.PLACEHOLDERS:
         programs = {f"/usr/local/bin/{name}": Path("/usr/bin/timeout"), "/bin/sleep": sleep}
         images.write(folder / f"{name}.tar", staticpods.image_of(name), programs, [name])

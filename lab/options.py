@@ -26,6 +26,7 @@ class Options:
     ``events`` adds etcd-events; ``quota`` is in bytes. ``static_pods``: etcd runs under a kubelet, as kubeadm sets it up, and
     so do a controller-manager and a scheduler, which are placeholders; ``api_server`` adds a real kube-apiserver.
     ``crictl`` puts that program on the hosts, which else have containerd's ctr alone.
+    ``no_etcdutl``: etcd's image has none, as Kubernetes' images of 3.5.
     ``control_host`` adds a host with these alone (the API server real), as where etcd is a unit on others.
     """
 
@@ -40,6 +41,7 @@ class Options:
     api_server: bool = False
     control_host: bool = False
     crictl: bool = False
+    no_etcdutl: bool = False
     snapshot_count: int = 100_000
     quota: int = 2_147_483_648
     etcd_dir: str = ""

@@ -30,7 +30,7 @@ def can_bump(version: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """The programs of one etcd version. ``etcdutl`` is etcdctl where an image of 3.5 has no other: its restore is the same."""
+    """The programs of one etcd version. ``etcdutl`` is etcdctl where an image of 3.5 has no other: it restores as well."""
 
     etcd: str
     etcdctl: str
@@ -58,8 +58,9 @@ class Tools:
         return self.etcd.startswith("/proc/")
 
 
-def find(folders: Sequence[Path | str]) -> Tools:
-    """The programs in the first folder that has ``etcd``; raises RequorumError when one is missing or does not run."""
+def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Tools:
+    """The programs in the first folder that has ``etcd``; raises RequorumError when one is missing or does not run. In an
+    image of 3.5 etcdutl may be missing: etcdctl stands for it."""
     folders = [Path(one).absolute() for one in folders or programs.PATH.split(":")]
     for folder in folders:
         etcd = programs.which("etcd", [folder])
@@ -71,8 +72,8 @@ def find(folders: Sequence[Path | str]) -> Tools:
             hint="name the folder that holds etcd, etcdctl and etcdutl with --etcd-dir DIR (tools: in the inventory)",
         )
     found = {name: programs.which(name, [etcd.parent, *folders]) for name in ("etcdctl", "etcdutl")}
-    if found["etcdutl"] is None and found["etcdctl"] and numbers(version_of([etcd, "--version"])) < (3, 6):
-        found["etcdutl"] = found["etcdctl"]  # Kubernetes' images of 3.5 may have no etcdutl
+    if of_image and found["etcdutl"] is None and numbers(version_of([etcd, "--version"])) < (3, 6):
+        found["etcdutl"] = found["etcdctl"]
     for name, path in found.items():
         if path is None:
             raise RequorumError(f"{name} is not found beside {etcd}", hint=f"put {name} of the same version there")

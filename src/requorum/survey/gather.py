@@ -292,7 +292,7 @@ def _tools_in_container(
             continue
         inside = [f"/proc/{one.pid}/root{place}" for place in containers.IN_IMAGE]
         try:
-            found = connection.call(tools.find, inside)
+            found = connection.call(tools.find, inside, of_image=True)
         except RequorumError as err:
             why = err.message
             continue
