@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -123,12 +125,17 @@ class TestLogs:
         words = ("kube-system", "etcd-cp1", "etcd", 60)
         self.log(tmp_path, 1, '{"level":"info","signal":"terminated"}')
         assert podlogs.killed(*words) == "", "once may be chance"
+        self.log(tmp_path, 2, '{"level":"info","signal":"terminated"}')
         self.log(tmp_path, 3, '{"level":"info"}')
         assert "started etcd-cp1 anew 3 times" in podlogs.killed(*words)
         (tmp_path / "kube-system_etcd-cp1_0123/etcd/9.log").symlink_to("gone")
         assert "anew 3 times" in podlogs.killed(*words)
         self.log(tmp_path, 2, "panic: torn")
         assert podlogs.killed(*words) == "", "it has a reason of its own"
+        self.log(tmp_path, 2, '{"level":"info"}')
+        hour_ago = time.time() - 3600
+        os.utime(tmp_path / "kube-system_etcd-cp1_0123/etcd/2.log", (hour_ago, hour_ago))
+        assert podlogs.killed(*words) == "", "it was ended long before this start"
 
 
 def stored(*webhooks: bytes) -> bytes:

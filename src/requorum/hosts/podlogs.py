@@ -74,9 +74,12 @@ def killed(namespace: str, pod: str, container: str, seconds: float) -> str:
     a log of its own, by number.
     """
     path = newest(namespace, pod, container)
-    if path is None or age_of(str(path)) > seconds or not path.stem.isdigit() or int(path.stem) < KILLS:
+    if path is None or not path.stem.isdigit() or int(path.stem) < KILLS:
         return ""
-    for one in (path, path.with_name(f"{int(path.stem) - 1}.log")):
+    before = path.with_name(f"{int(path.stem) - 1}.log")
+    if age_of(str(before)) > seconds:
+        return ""  # whatever was ended, it was before
+    for one in (path, before):
         with contextlib.suppress(OSError):
             if _failures(end_of(one)):
                 return ""
