@@ -169,10 +169,8 @@ def _version_of_images(members: Sequence[MemberEvidence]) -> str:
     pods = [one for one in members if isinstance(one.deployment, StaticPodDeployment)]
     named = [one.deployment.version for one in pods if isinstance(one.deployment, StaticPodDeployment)]
     written = [one.db.cluster_version for one in pods if isinstance(one.db, DbEvidence)]
-    for versions in (named, written):
-        if any(versions):
-            return max((one for one in versions if one), key=tools.numbers)
-    return ""
+    known = [one for one in named if one] or [one for one in written if one and not one.startswith("3.0.")]
+    return max(known, key=tools.numbers, default="")
 
 
 def look_at_host(host: Host, connection: Connection) -> HostEvidence:
