@@ -101,12 +101,13 @@ def _fence(run: str, connection: Connection, target: Target) -> str:
         _gate_locked(connection, target)
     if isinstance(target, HostEvidence) or not isinstance(target.deployment, Unknown):
         services = gather.services_of(connection) if _on_systemd(target) else ()
-        pods = gather.pods_of(connection, services)
+        pods = gather.pods_of(connection) if _on_systemd(target) else ()
         for pod in pods:
             controlplane.fence(connection, [pod], pod.fenced_by or run)
         for by in dict.fromkeys(one.fenced_by for one in services):
             connection.call(units.fence, [one.unit for one in services if one.fenced_by == by], by or run)
-        controlplane.stop(connection, pods)
+        if _on_systemd(target):
+            controlplane.stop(connection, pods)
         said += [one.program for one in pods if not one.fenced_by]
         said += [one.unit.removesuffix(".service") for one in services if not one.fenced_by]
     if isinstance(target, HostEvidence):
@@ -145,7 +146,7 @@ def _lift(connection: Connection, target: Target) -> str:
         connection.call(units.unfence, [one.unit for one in ours])
         connection.call(units.start, [one.unit for one in reversed(ours) if one.wanted], wait=False)
         said += [one.unit.removesuffix(".service") for one in ours]
-        pods = [one for one in gather.pods_of(connection, services) if one.fenced_by.startswith(BY_HAND)]
+        pods = [one for one in gather.pods_of(connection) if one.fenced_by.startswith(BY_HAND)]
         for pod in pods:
             controlplane.give_back(connection, [pod], pod.fenced_by)
         said += [one.program for one in pods]

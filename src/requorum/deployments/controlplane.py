@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from requorum.deployments import kubelet, manifest, parked, settings
+from requorum.deployments import manifest, parked, settings
 from requorum.deployments.kubelet import Kubelet
 from requorum.errors import RequorumError
 from requorum.hosts import containers, net, processes
@@ -54,10 +54,12 @@ def _read(host: Connection, path: Path) -> _Read | None:
         pod = manifest.read_pod(parked.read(host, path), str(path))
     except (OSError, RequorumError):
         return None
-    for command in pod.commands if pod else ():
-        program = next((os.path.basename(word) for word in command if os.path.basename(word) in PROGRAMS), "")
-        if program:
-            return _Read(pod=pod, program=program, command=command) if pod else None
+    if pod is None:
+        return None
+    for command in pod.commands:
+        for word in command:
+            if os.path.basename(word) in PROGRAMS:
+                return _Read(pod=pod, program=os.path.basename(word), command=command)
     return None
 
 
@@ -68,11 +70,10 @@ def fence(host: Connection, pods: Sequence[ControlPod], run: str) -> None:
 
 
 def stop(host: Connection, pods: Sequence[ControlPod]) -> None:
-    """End their processes, kubelet being stopped, and see in the runtime that they are gone where it answers."""
-    if not pods:
-        return
+    """End their processes, kubelet being stopped, and see in the runtime that they are gone where it answers. Ended as well
+    is what still runs of a pod whose manifest somebody has moved away."""
     lines = [read.command for one in pods if (read := _read(host, Path(one.manifest)))]
-    host.call(processes.stop_commands, lines, [one.program for one in pods])
+    host.call(processes.stop_commands, lines, PROGRAMS)
     for one in pods:
         deadline = time.monotonic() + processes.STOP_SECONDS
         while left := _running(host, one):
@@ -118,8 +119,3 @@ def wait_ready(host: Connection, pod: ControlPod) -> str:
         if time.monotonic() > deadline:
             return f"{pod.pod} is not ready after {READY_SECONDS:.0f} s: {said}"
         time.sleep(0.5)
-
-
-def of_host(host: Connection) -> tuple[ControlPod, ...]:
-    """The same as :func:`find`, for a host whose kubelet nobody has looked at yet."""
-    return find(host, kubelet.read(host))

@@ -110,7 +110,10 @@ def fence(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
 
 
 def stop(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> tuple[int, ...]:
-    """See the pod end. A kubelet that runs ends it by itself, and would start it again if somebody else did."""
+    """See the pod end, its manifest being fenced. A kubelet that runs ends it by itself, and would start it again if somebody
+    else did; for that it needs its runtime."""
+    if kubelet.runs(host):
+        wake_runtime(host, deployment.socket)
     deadline = time.monotonic() + GONE_SECONDS
     while kubelet.runs(host) and host.call(processes.holders_of, list(folders)):
         if time.monotonic() > deadline:
@@ -144,11 +147,12 @@ def prove_fence(host: Connection, deployment: StaticPodDeployment, _: Path, fold
             f"the fence does not hold: {running[0].command!r} (pid {running[0].pid}) is on the member's files",
             hint="something else than kubelet starts etcd: stop that first",
         )
-    endpoint = read_config(host, deployment).endpoint
-    if host.call(net.answers, endpoint):
-        raise RequorumError(
-            f"the fence does not hold: something answers at {endpoint}", hint="find out what listens there, and stop it"
-        )
+    config = read_config(host, deployment)
+    for url in (config.endpoint, *config.peer_urls):
+        if host.call(net.answers, url):
+            raise RequorumError(
+                f"the fence does not hold: something answers at {url}", hint="find out what listens there, and stop it"
+            )
     return said
 
 
@@ -282,6 +286,6 @@ def hindrance(host: Connection, deployment: StaticPodDeployment) -> str:
 
 
 def remove_set_aside(host: Connection, deployment: StaticPodDeployment, run: str) -> None:
-    """Remove what a run kept of the manifests."""
-    for one in deployment.manifests:
-        parked.forget(host, Path(one), run)
+    """Remove what a run kept of the manifest. Copies of it that it took out of kubelet's folder stay where they are: they
+    are nowhere else."""
+    parked.forget(host, Path(deployment.manifest), run)

@@ -47,10 +47,11 @@ def replace_plan(
         plan,
         [
             ("lock every member", "lock", _all),
-            ("bring etcd's programs where they are missing", "bring tools", bring),
+            ("bring etcd's programs where they are missing", "bring tools", _staying_bare),
             ("save a snapshot first", "save snapshot", None),
             ("wait until it is whole", "finish snapshot", None),
             ("fence the member, so that nothing can start it, and stop what runs", "fence", _new),
+            ("bring etcd's programs there, if they are missing", "bring tools", _new_bare),
             ("preflight", "preflight", _new),
             ("the operator's word", "the operator's word", None),
             ("remove it from the cluster", "remove member", _departing),
@@ -79,6 +80,16 @@ def _all(plan: Plan) -> tuple[PlanMember, ...]:
 
 def _new(plan: Plan) -> tuple[PlanMember, ...]:
     return (plan.replaced,)
+
+
+def _staying_bare(plan: Plan) -> tuple[PlanMember, ...]:
+    return tuple(one for one in bring(plan) if one.role == "keep")
+
+
+def _new_bare(plan: Plan) -> tuple[PlanMember, ...]:
+    """The new member's host where it lacks programs. For a static pod its runtime may have to be started: not before the
+    fence, or kubelet would start etcd on the old disk."""
+    return tuple(one for one in bring(plan) if one.role == "replace")
 
 
 def _departing(plan: Plan) -> tuple[None, ...]:

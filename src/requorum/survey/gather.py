@@ -182,7 +182,7 @@ def look_at_host(host: Host, connection: Connection) -> HostEvidence:
         ahead = there - (before + time.time()) / 2
         found = dataclasses.replace(found, clock_ahead=round(ahead, 1), python=not connection.bare)
         services = () if isinstance(host.etcd, ProcessDeployment) else services_of(connection)
-        pods = pods_of(connection, services)
+        pods = () if isinstance(host.etcd, ProcessDeployment) else pods_of(connection)
     except Unreachable as err:
         return dataclasses.replace(found, unreachable=err.message)
     except (RequorumError, OSError) as err:
@@ -199,10 +199,8 @@ def services_of(connection: Connection) -> tuple[Service, ...]:
     )
 
 
-def pods_of(connection: Connection, services: Sequence[Service]) -> tuple[ControlPod, ...]:
-    """The control plane's static pods on a host that has a kubelet."""
-    if not any(one.unit == kubelet.UNIT for one in services):
-        return ()
+def pods_of(connection: Connection) -> tuple[ControlPod, ...]:
+    """The control plane's static pods on a host."""
     return controlplane.find(connection, kubelet.read(connection))
 
 
