@@ -10,7 +10,7 @@ from requorum.deployments.config import MemberConfig
 from requorum.errors import NoSource, Refused, UsageError
 from requorum.hosts.tools import Tools
 from requorum.inventory.values import SystemdDeployment
-from requorum.plan import runbook
+from requorum.plan import configuration, runbook
 from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, PlanMember
 from requorum.survey.evidence import HostEvidence, MemberEvidence, Survey, Unknown
@@ -202,7 +202,7 @@ class TestRunbook:
     def test_settings(self, plan: Plan) -> None:
         """Before the first start each configuration says that the cluster exists; after a rebuild its token is new."""
         for one in plan.started:
-            said = runbook.settings(plan, one)
+            said = configuration.settings(plan, one)
             assert said["initial-cluster-state"] == "existing"
             assert said.get("initial-cluster-token", "") == plan.token
             text = commands(plan, "configure", one.name)
@@ -211,7 +211,7 @@ class TestRunbook:
     def test_who_is_left_behind_has_no_settings(self) -> None:
         """A member that stays fenced is not configured."""
         plan = start_as_is()
-        assert runbook.settings(plan, plan.member("m3")) == {}
+        assert configuration.settings(plan, plan.member("m3")) == {}
 
 
 class TestToken:
@@ -331,8 +331,8 @@ def test_the_initial_corruption_check(version: str, spaced: bool) -> None:
     """After a rebuild from one file it is left out of the first start; where that cannot be said, starts are spaced."""
     plan = plan_of(survey(*(checked(n, version) for n in (1, 2, 3))))
     wanted = {} if spaced else {"experimental-initial-corrupt-check": "false"}
-    assert [runbook.for_now(plan, one) for one in plan.members] == [wanted] * 3
-    assert runbook.apart(plan) is spaced
+    assert [configuration.for_now(plan, one) for one in plan.members] == [wanted] * 3
+    assert configuration.apart(plan) is spaced
     shown = "for the first start only: ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK=false"
     assert (shown in commands(plan, "configure", "m1")) is not spaced
 

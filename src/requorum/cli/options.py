@@ -20,7 +20,7 @@ from requorum.hosts.tools import Tools
 from requorum.inventory import find
 from requorum.inventory.inventory import Inventory
 from requorum.plan.values import Plan
-from requorum.survey import gather
+from requorum.survey import at_hand
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -255,4 +255,4 @@ def plan_programs(plan: Plan, at: Where) -> Tools | None:
 
 def find_tools(named: Path | None, of: Inventory | None) -> Tools:
     """etcd's programs: the folder that was named, else the inventory's, else the PATH."""
-    return tools.find(gather.default_tool_folders(named or (of.tools if of else None)))
+    return tools.find(at_hand.default_tool_folders(named or (of.tools if of else None)))

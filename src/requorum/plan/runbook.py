@@ -2,11 +2,11 @@
 
 import shlex
 
+from requorum.plan import configuration
 from requorum.plan.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
 
 q = shlex.quote
 _BENCH = "requorum-workbench"
-CORRUPT_CHECK = "experimental-initial-corrupt-check"
 
 
 def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def _aside(plan: Plan, path: str) -> str:
 
 
 def _configure(plan: Plan, member: PlanMember) -> tuple[str, ...]:
-    deployment, wanted = member.deployment, settings(plan, member)
+    deployment, wanted = member.deployment, configuration.settings(plan, member)
     if deployment.kind == "static-pod":
         parked, name = _parked(deployment.manifest), _name(deployment.manifest)
         kept = f"{parked}/{name}.requorum-{plan.run}"
@@ -123,7 +123,7 @@ def _configure(plan: Plan, member: PlanMember) -> tuple[str, ...]:
         lines += [f"# in {where}: {_variable(key)}={value}" for key, value in wanted.items()]
     lines += [
         f"# for the first start only: ETCD_{key.upper().replace('-', '_')}={value}"
-        for key, value in for_now(plan, member).items()
+        for key, value in configuration.for_now(plan, member).items()
     ]
     if deployment.kind == "systemd":
         lines.append(f"rm {q(member.fence)}; systemctl daemon-reload")
@@ -294,45 +294,6 @@ def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
     if here and plan.bump:
         argv += ["--bump-revision", str(plan.bump), "--mark-compacted"]
     return argv
-
-
-def settings(plan: Plan, member: PlanMember) -> dict[str, str]:
-    """What a member's configuration must say before its first start, so that a dir wiped later refuses to start instead
-    of forming a new cluster."""
-    if plan.kind == "replace member":
-        return {"initial-cluster": plan.initial_cluster, "initial-cluster-state": "existing"}
-    if plan.kind == "rebuild":
-        return {
-            "initial-cluster": plan.initial_cluster,
-            "initial-cluster-token": plan.token,
-            "initial-cluster-state": "existing",
-        }
-    return {"initial-cluster-state": "existing"} if member.role == "start" else {}
-
-
-def for_now(plan: Plan, member: PlanMember) -> dict[str, str]:
-    """Settings for the first start alone. After a rebuild from one identical file the initial corruption check proves
-    nothing that the sha256 did not, and members that start at the same instant wait 15 s for each other in it.
-
-    From 3.6 on the check is a feature gate, and etcd does not start where a gate and the old variable say different
-    things: it is left alone there, and the starts are spaced.
-    """
-    if not has_check(plan, member) or member.deployment.kind != "systemd" or member.deployment.config:
-        return {}
-    if not member.tools.version.startswith("3.5."):
-        return {}
-    flag = CORRUPT_CHECK
-    return {} if any(word.lstrip("-").startswith(flag) for word in member.deployment.argv) else {flag: "false"}
-
-
-def has_check(plan: Plan, member: PlanMember) -> bool:
-    """Whether a member would compare itself with the others at its start, after a rebuild."""
-    return plan.kind == "rebuild" and member.config.corrupt_check
-
-
-def apart(plan: Plan) -> bool:
-    """Whether the starts must be spaced: some member compares itself with the others before it serves."""
-    return any(one.config.corrupt_check and not for_now(plan, one) for one in plan.started)
 
 
 def as_text(plan: Plan) -> str:

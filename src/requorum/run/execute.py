@@ -15,7 +15,7 @@ import anyio.to_thread
 from requorum.errors import Locked, Refused, RequorumError, StoppedMidway
 from requorum.hosts import files
 from requorum.hosts.channel import Lost
-from requorum.plan import runbook
+from requorum.plan import configuration, runbook
 from requorum.plan.values import Phase, PlanHost, PlanMember, Step
 from requorum.run import journal as journals
 from requorum.run import lock
@@ -168,7 +168,7 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     async with anyio.create_task_group() as group:
         for step in steps:
             group.start_soon(one, step)
-            if step.kind == "start" and step is not steps[-1] and runbook.apart(context.plan):
+            if step.kind == "start" and step is not steps[-1] and configuration.apart(context.plan):
                 await anyio.sleep(START_APART)
     return failures
 

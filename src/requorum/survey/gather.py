@@ -17,15 +17,14 @@ from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import containers, net, processes, programs, tools, units
+from requorum.hosts import net, tools, units
 from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
-from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
-from requorum.survey import certificates, disks, live, without_python
+from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
+from requorum.survey import at_hand, certificates, disks, live, without_python
 from requorum.survey.evidence import (
     ControlPod,
-    DbEvidence,
     HostEvidence,
     LiveEvidence,
     MemberEvidence,
@@ -149,8 +148,8 @@ def _survey(
     found: Tools | None,
     hosts: Sequence[HostEvidence] = (),
 ) -> Survey:
-    at_hand = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
-    newest = max((one.version for one in at_hand), key=tools.numbers, default=_version_of_images(members))
+    known = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
+    newest = max((one.version for one in known), key=tools.numbers, default=at_hand.version_of_images(members))
     return Survey(
         cluster=cluster,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -158,19 +157,9 @@ def _survey(
         members=tuple(members),
         snapshots=tuple(snapshots),
         etcd_version=newest,
-        etcdutl_can_bump=all(tools.can_bump(one.version) for one in at_hand) if at_hand else tools.can_bump(newest),
+        etcdutl_can_bump=all(tools.can_bump(one.version) for one in known) if known else tools.can_bump(newest),
         hosts=tuple(hosts),
     )
-
-
-def _version_of_images(members: Sequence[MemberEvidence]) -> str:
-    """etcd's version by the images of its static pods, by what their dbs were last written with where no tag tells; empty
-    where there are no pods."""
-    pods = [one for one in members if isinstance(one.deployment, StaticPodDeployment)]
-    named = [one.deployment.version for one in pods if isinstance(one.deployment, StaticPodDeployment)]
-    written = [one.db.cluster_version for one in pods if isinstance(one.db, DbEvidence)]
-    known = [one for one in named if one] or [one for one in written if one and not one.startswith("3.0.")]
-    return max(known, key=tools.numbers, default="")
 
 
 def look_at_host(host: Host, connection: Connection) -> HostEvidence:
@@ -212,7 +201,7 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
             return _nothing_of(host, kinds.missing(host.etcd), absent=True)
         config = kinds.of(deployment).read_config(connection, deployment)
         here = deployment.kind == "process" and connection.local
-        at_hand = found if here and found else find_tools(connection, deployment, config)
+        its_tools = found if here and found else at_hand.find(connection, deployment, config)
         found_here = read_dir(
             connection,
             config.data_dir,
@@ -221,7 +210,7 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
             in_full=in_full,
             config=config,
             deployment=deployment,
-            found=at_hand,
+            found=its_tools,
         )
         running = not isinstance(found_here.process, Unknown) and found_here.process.running
         pod = deployment if isinstance(deployment, StaticPodDeployment) and not running else None
@@ -255,46 +244,6 @@ def _nothing_of(host: Host, why: str, *, reachable: bool = True, absent: bool = 
         reachable=reachable,
         absent=absent,
     )
-
-
-def find_tools(connection: Connection, deployment: Deployment, config: MemberConfig) -> Tools | Unknown:
-    """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of a static pod that runs, those
-    in its container, where the host has none."""
-    own = [os.path.dirname(deployment.program)] if isinstance(deployment, SystemdDeployment) else []
-    try:
-        found = connection.call(tools.find, [*own, *programs.PATH.split(":")])
-        if isinstance(deployment, StaticPodDeployment) and not _fits(found, deployment):
-            raise RequorumError(f"etcd in {found.folder} is {found.version}, the pod's is {deployment.version}")
-        return found
-    except Unreachable:
-        raise
-    except RequorumError as err:
-        if isinstance(deployment, StaticPodDeployment):
-            return _tools_in_container(connection, deployment, config, err.message)
-        return Unknown(unknown=err.message)
-
-
-def _fits(found: Tools, deployment: StaticPodDeployment) -> bool:
-    return deployment.version.rpartition(".")[0] in ("", found.minor)
-
-
-def _tools_in_container(
-    connection: Connection, deployment: StaticPodDeployment, config: MemberConfig, why: str
-) -> Tools | Unknown:
-    """They are run from where the host sees the container's files: nothing is copied for a survey. Only of what holds the
-    member's own files: any other container may call what it likes etcd."""
-    for one in connection.call(processes.holders_of, [Path(config.data_dir), Path(config.wal_dir)]):
-        if os.path.basename(one.command.split(" ")[0]) != "etcd":
-            continue
-        inside = [f"/proc/{one.pid}/root{place}" for place in containers.IN_IMAGE]
-        try:
-            found = connection.call(tools.find, inside, of_image=True)
-        except RequorumError as err:
-            why = err.message
-            continue
-        if _fits(found, deployment):
-            return found
-    return Unknown(unknown=f"{why}; they are taken out of the image {deployment.image}")
 
 
 def read_dir(
@@ -347,8 +296,3 @@ def read_snapshot(named: str, connections: Connections | None, *, in_full: bool)
         except Unreachable as err:
             return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=err.message))
     return disks.read_snapshot(named, "", in_full=in_full)
-
-
-def default_tool_folders(named: Path | None) -> list[str]:
-    """Where to look for etcd's programs: the folder that was named, else the PATH."""
-    return [str(named)] if named else os.environ.get("PATH", programs.PATH).split(":")

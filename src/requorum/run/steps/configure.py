@@ -3,7 +3,7 @@
 from typing import Any
 
 from requorum.deployments import kinds
-from requorum.plan import runbook
+from requorum.plan import configuration
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context, folders_of, nothing_runs
 
@@ -13,8 +13,8 @@ def do(context: Context, member: PlanMember) -> Any:
     kind, host = kinds.of(member.deployment), context.host(member)
     if kind.fenced_by(host, member.deployment):
         nothing_runs(context, member)
-    changes = runbook.settings(context.plan, member)
-    for_now = runbook.for_now(context.plan, member)
+    changes = configuration.settings(context.plan, member)
+    for_now = configuration.for_now(context.plan, member)
     kind.lift(host, member.deployment, context.plan.run, changes, for_now)
     return changes
 
