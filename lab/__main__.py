@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from lab import kube, load, network
+from lab import crictl, kube, load, network
 from lab.lab import Lab
 from lab.programs import LabError
 
@@ -68,9 +68,10 @@ def up(name: str, hosts: str, **options: Any) -> None:
 
 @main.command()
 def prepare() -> None:
-    """Build what all labs are made of, once: root file systems, kubelet, kube-apiserver. Needs root; else does nothing."""
+    """Build what labs are made of, once: root file systems, kubelet, kube-apiserver, crictl. Does nothing without root."""
     if os.geteuid() == 0:
         Lab.prepare()
+        crictl.built()
 
 
 @main.command()
@@ -206,12 +207,10 @@ def api(lab: Lab, host: str, method: str, path: str, body: str, count: int) -> N
 
 @main.command()
 @passes_on
-@click.argument("hosts", nargs=-1)
-@click.option("--seconds", type=float, default=90.0, show_default=True)
-def api_ready(lab: Lab, hosts: tuple[str, ...], seconds: float) -> None:
-    """Wait until the API servers on HOSTS are ready, on all that have one when none is named."""
+def api_ready(lab: Lab) -> None:
+    """Wait until every API server is ready."""
     _be_inside(lab)
-    kube.wait_ready(lab, list(hosts) or lab.api_hosts, seconds)
+    kube.wait_ready(lab, lab.api_hosts)
 
 
 def _be_inside(lab: Lab) -> None:

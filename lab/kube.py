@@ -12,6 +12,7 @@ from lab.programs import LabError
 from lab.staticpods import API_PORT, TOKEN
 
 SECONDS = 15.0
+READY_SECONDS = 120.0
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -40,9 +41,9 @@ def ask(lab: Lab, host: str, method: str, path: str, body: Any = None) -> Iterat
         connection.close()
 
 
-def wait_ready(lab: Lab, hosts: list[str], seconds: float) -> None:
+def wait_ready(lab: Lab, hosts: list[str]) -> None:
     """Wait until the API servers on these hosts are ready; raises LabError."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + READY_SECONDS
     for host in hosts:
         while True:
             try:
@@ -52,5 +53,5 @@ def wait_ready(lab: Lab, hosts: list[str], seconds: float) -> None:
             if said.get("said") == "ok":
                 break
             if time.monotonic() > deadline:
-                raise LabError(f"the API server on {host} is not ready after {seconds:.0f} s: {said}")
+                raise LabError(f"the API server on {host} is not ready after {READY_SECONDS:.0f} s: {said}")
             time.sleep(0.5)

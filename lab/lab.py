@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import access, certificates, crictl, disk, kubernetes, machine, network, options, rootfs
+from lab import access, certificates, disk, kubernetes, machine, network, options, rootfs
 from lab.host import ROOTFS, SHARED, Host, hosts_of
 from lab.kubespray import MAIN, Cluster
 from lab.options import CONTROL, JUMP, Options
@@ -68,7 +68,6 @@ class Lab:
         if not with_kubelet:
             return lower
         kubernetes.built()
-        crictl.built()
         return rootfs.built(rootfs.STATIC_PODS)
 
     @classmethod
@@ -141,17 +140,17 @@ class Lab:
             return [one.name for one in self.hosts]
         return [CONTROL] if self.options.control_host else []
 
-    def api(self, *words: str, check: bool = True) -> list[dict[str, Any]]:
+    def api(self, *words: str) -> list[dict[str, Any]]:
         """``./dev lab api HOST METHOD PATH [BODY]``: ask an API server; returns each JSON document of the answer."""
         argv = [sys.executable, "-m", "lab", "api", "--name", self.name, *words]
-        done = run(network.enter(self.name, argv), check=check, seconds=300, cwd=ROOT)
+        done = run(network.enter(self.name, argv), seconds=300, cwd=ROOT)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
-    def wait_api(self, *hosts: str, seconds: float = 90.0) -> None:
-        """Wait until the API servers on these hosts are ready, on all that have one when none is named."""
+    def wait_api(self) -> None:
+        """Wait until every API server is ready."""
         if self.api_hosts:
-            words = ["api-ready", "--name", self.name, f"--seconds={seconds}", *hosts]
-            run(network.enter(self.name, [sys.executable, "-m", "lab", *words]), seconds=seconds + 60, cwd=ROOT)
+            argv = [sys.executable, "-m", "lab", "api-ready", "--name", self.name]
+            run(network.enter(self.name, argv), seconds=300, cwd=ROOT)
 
     def cut(self, *names: str) -> None:
         """Cut the power of these hosts, of all hosts of etcd when none is named; all at once."""

@@ -1,6 +1,7 @@
 """A real API server on a cluster that is recovered: what was written through it is there, and no revision is given twice."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,10 +64,10 @@ def names(told: list[dict[str, Any]]) -> set[str]:
     return {one["object"]["metadata"]["name"] for one in told if one["type"] == "ADDED"}
 
 
-def test_api_servers_beside_etcd(up) -> None:  # type: ignore[no-untyped-def]
+def test_api_servers_beside_etcd(up: Callable[..., World]) -> None:
     """Rebuilt without a loss: revisions go on. Rebuilt from a snapshot: revisions are raised, and a client is
     told to list again. What may hinder Kubernetes is pointed out; its API servers are ready when the run ends."""
-    world: World = up(static_pods=True, api_server=True)
+    world = up(static_pods=True, api_server=True)
     first = written(world, "node1", "first")
     (said,) = world.lab.api(
         "node2", "POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", json.dumps(WEBHOOK)
@@ -108,16 +109,21 @@ def test_api_servers_beside_etcd(up) -> None:  # type: ignore[no-untyped-def]
     assert relist(watched(world, "node2", max(second.values())))
 
 
-def test_api_server_on_another_host(up) -> None:  # type: ignore[no-untyped-def]
+def test_api_server_on_another_host(up: Callable[..., World]) -> None:
     """etcd is a unit on three hosts, the control plane static pods on a fourth: they are stopped there while etcd is
     rebuilt, kubelet with them, and come back ready; a rollback stops and returns them too."""
-    world: World = up(control_host=True)
+    world = up(control_host=True)
     first = written(world, "cp1", "first")
     plain = world.folder / "requorum.yaml"
     world.end(world.start("init", "--save", plain, "--cluster", "found"))
     entries = YAML(typ="safe", pure=True).load(plain.read_text())["hosts"]
     assert entries["cp1"]["roles"] == ["control-plane"]
     assert entries["node1"]["roles"][0] == "etcd"
+    world.ssh_knows_the_hosts()
+    named = world.start("survey", "--hosts", "node1,node2,node3,cp1", "-o", "json", inventory=False)
+    found = world.end(named).answer
+    assert [one["host"] for one in found["survey"]["members"]] == ["node1", "node2", "node3"], "cp1 is no member"
+    assert [one["pods"] != [] for one in found["survey"]["hosts"]] == [False, False, False, True]
     fails_to_start(world, autostart=False)
     yes = world.yes
     child = world.start("recover", *yes, "-o", "json")

@@ -1,6 +1,8 @@
 """etcd and the control plane as static pods under a real kubelet: what must not start does not, and all comes back."""
 
 import json
+import tarfile
+from collections.abc import Callable
 
 import pytest
 
@@ -14,15 +16,15 @@ FOLDER = "/etc/kubernetes/manifests"
 
 
 @pytest.fixture
-def pods(up) -> World:  # type: ignore[no-untyped-def]
+def pods(up: Callable[..., World]) -> World:
     """Three hosts as kubeadm leaves them."""
-    world: World = up(static_pods=True)
-    return world
+    return up(static_pods=True)
 
 
 def test_power_cut_and_one_wrecked(pods: World) -> None:
     """Two start as they are; the third stays out of kubelet's folder until it is replaced, under a writing client. A
-    replacement that is taken back midway starts no removed member, although kubelet runs all along."""
+    replacement that is taken back midway starts no removed member, although kubelet runs all along; where containerd is
+    down it is started, but not before the fence."""
     pods.write_until_cut()
     wrecks.lose_log(pods.disk("node1"))
     pods.lab.boot()
@@ -33,6 +35,7 @@ def test_power_cut_and_one_wrecked(pods: World) -> None:
     pods.wait(lambda: pods.programs("node1") == pods.control_pods, "kubelet runs what it may, and no etcd", seconds=90)
     assert [one for one in pods.left_over() if "node1" in one]
     before = pods.fingerprints()
+    pods.lab.ssh("node1", "systemctl stop containerd")
     yes = pods.yes
     child = pods.start("member", "replace", "node1", *yes, "-o", "json")
     child.wait_for_step("start")
@@ -52,8 +55,10 @@ def test_every_log_is_corrupted(pods: World) -> None:
     """Whatever runs when it begins: kubelet on one host, no kubelet on the second, and no containerd on the third, where
     pods run on without it. It is rebuilt, nothing is lost, and nothing is left over after a cleanup."""
     fails_to_start(pods)
+    pods.wait(
+        lambda: all(pods.programs(name) >= pods.control_pods for name in ("node2", "node3")), "pods run", seconds=120
+    )
     for name in ("node2", "node3"):
-        pods.wait(lambda name=name: pods.programs(name) >= pods.control_pods, "pods run", seconds=120)  # type: ignore[misc]
         pods.lab.ssh(name, "systemctl stop kubelet")
     pods.lab.ssh("node3", "systemctl stop containerd")
     assert pods.programs("node3") >= pods.control_pods, "what runs in containers outlives containerd"
@@ -63,6 +68,12 @@ def test_every_log_is_corrupted(pods: World) -> None:
     assert (report["verdict"], report["predicted_lost_max"]) == ("rebuild", 0)
     pods.whole(report)
     assert {name: pods.set_aside(report["run"], name) for name in before} == before
+    assert pods.requorum("check", "-o", "json").answer["state"] == "ok"
+    packed = pods.folder / "evidence.tar.gz"
+    pods.requorum("evidence", report["run"], "--save", packed)
+    with tarfile.open(packed) as file:
+        logs = [one for one in file.getnames() if one.endswith(("/etcd.log", "/kubelet.log"))]
+    assert len(logs) == 2 * len(pods.hosts)
     pods.requorum("cleanup", report["run"], *yes)
     for host in pods.hosts:
         assert not (host.root / "etc/kubernetes/manifests.requorum").exists()
@@ -117,10 +128,10 @@ def as_before(pods: World, before: dict[str, Picture]) -> None:
         assert pods.lab.ssh(host.name, "systemctl is-active kubelet", check=False).strip() == "inactive"
 
 
-def test_a_fence_outlasts_a_reboot_and_is_lifted(up) -> None:  # type: ignore[no-untyped-def]
+def test_a_fence_outlasts_a_reboot_and_is_lifted(up: Callable[..., World]) -> None:
     """``requorum fence`` alone: no pod of etcd or of the control plane runs, after a power cut neither; --lift brings all
     back, and copies of the manifest that somebody left in kubelet's folder do not run."""
-    pods: World = up(static_pods=True, crictl=True)
+    pods = up(static_pods=True, crictl=True)
     with pods.writing(100):
         pass
     copy = f"cp {FOLDER}/etcd.yaml {FOLDER}/etcd.yaml.backup"
@@ -175,10 +186,10 @@ def test_what_keeps_a_pod_from_starting_is_said_before_anything_is_moved(pods: W
     assert (pods.disk("node2").db.stat().st_uid, pods.disk("node1").db.stat().st_uid) == (999, 0)
 
 
-def test_a_saved_snapshot_alone_is_enough(up) -> None:  # type: ignore[no-untyped-def]
+def test_a_saved_snapshot_alone_is_enough(up: Callable[..., World]) -> None:
     """All data dirs are gone; the snapshot lies on a host. What was written before it is there. One host has no Python, and
     etcd's image no etcdutl: its etcdctl restores as well."""
-    pods: World = up(static_pods=True, no_python=("node3",), no_etcdutl=True)
+    pods = up(static_pods=True, no_python=("node3",), no_etcdutl=True)
     with pods.writing():
         pass
     certificates = "/etc/kubernetes/pki/etcd"
@@ -216,10 +227,10 @@ def test_a_probe_that_kills_etcd_again_and_again(pods: World) -> None:
     pods.whole(pods.requorum("resume", pods.run_name(), *yes, "-o", "json").answer)
 
 
-def test_a_sandbox_name_that_is_taken(up) -> None:  # type: ignore[no-untyped-def]
+def test_a_sandbox_name_that_is_taken(up: Callable[..., World]) -> None:
     """A sandbox that kubelet does not know has the name that it wants, left over of a runtime that was killed: it is said,
     with the command that removes it."""
-    pods: World = up(static_pods=True, crictl=True)
+    pods = up(static_pods=True, crictl=True)
     with pods.writing(100):
         pass
     listed = json.loads(pods.lab.ssh("node2", "crictl pods --name etcd-node2 -o json"))["items"]

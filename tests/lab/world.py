@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -286,7 +288,12 @@ class World:
                 stdout=to,
                 stderr=errors,
                 cwd=self.folder,
-                env={**os.environ, "REQUORUM_STATE_DIR": str(self.state), "NO_COLOR": "1"},
+                env={
+                    **os.environ,
+                    "REQUORUM_STATE_DIR": str(self.state),
+                    "NO_COLOR": "1",
+                    "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+                },
                 start_new_session=bool(said),  # a password is asked for on the terminal, where there is one
             )
         assert process.stdin is not None
@@ -344,6 +351,13 @@ class World:
     def run_name(self) -> str:
         """The run that this machine knows; the newest of several."""
         return sorted(path.name for path in (self.state / "runs").iterdir())[-1]
+
+    def ssh_knows_the_hosts(self) -> None:
+        """The operator's own ssh reaches the hosts by name, without an inventory that says how."""
+        program = self.folder / "bin/ssh"
+        program.parent.mkdir()
+        program.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {shlex.quote(str(self.lab.ssh_config))} "$@"\n')
+        program.chmod(0o755)
 
     # -- what must hold
 
