@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab import kubespray
 from lab.kubespray import Place
-from lab.options import JUMP
+from lab.options import JUMP, Options
 from lab.programs import run
 
 KEY_TYPE = "ed25519"
@@ -25,11 +25,11 @@ def login_user(jump: bool) -> str:
     return "admin" if jump else "root"
 
 
-def write(folder: Path, keys: Path, places: Sequence[Place], jump: bool) -> None:
+def write(folder: Path, keys: Path, places: Sequence[Place], options: Options) -> None:
     """Write ``known_hosts``, ``ssh_config`` and ``inventory/`` into the lab's folder."""
     known = folder / "known_hosts"
     known.write_text("".join(f"{one.name},{one.address} {_public(keys / f'host-{one.name}')}\n" for one in places))
-    user = login_user(jump)
+    user, jump = login_user(options.jump), options.jump
     config = folder / "ssh_config"
     lines: list[str] = []
     for one in places:
@@ -45,7 +45,9 @@ def write(folder: Path, keys: Path, places: Sequence[Place], jump: bool) -> None
     (inventory / "group_vars" / "all").mkdir(parents=True)
     (inventory / "hosts.yaml").write_text(kubespray.hosts_yaml(nodes, groups, user, keys / "id", config))
     (inventory / "inventory.ini").write_text(kubespray.inventory_ini(nodes, groups, user, keys / "id", config))
-    (inventory / "group_vars" / "all" / "etcd.yml").write_text(kubespray.group_vars())
+    (inventory / "group_vars" / "all" / "etcd.yml").write_text(
+        kubespray.group_vars("kubeadm" if options.static_pods else "host")
+    )
 
 
 def write_sshd(root: Path, keys: Path, place: Place, jump_address: str) -> None:

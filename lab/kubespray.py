@@ -178,6 +178,6 @@ def _login(user: str, key: Path, ssh_config: Path) -> list[tuple[str, str]]:
     ]
 
 
-def group_vars() -> str:
+def group_vars(deployment_type: str) -> str:
     """What a Kubespray operator sets for etcd."""
-    return f"---\netcd_data_dir: {MAIN.data_dir}\netcd_deployment_type: host\n"
+    return f"---\netcd_data_dir: {MAIN.data_dir}\netcd_deployment_type: {deployment_type}\n"

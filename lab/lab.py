@@ -267,7 +267,7 @@ class Lab:
             ]
             for job in jobs:
                 job.result()
-        access.write(self.folder, keys, places, self.options.jump)
+        access.write(self.folder, keys, places, self.options)
         jump_address = self.host(JUMP).address if self.options.jump else ""
         for one in machines:
             machine.mount(one.machine)
