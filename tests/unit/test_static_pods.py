@@ -17,6 +17,7 @@ from requorum.etcdfiles.protowire import bytes_field
 from requorum.hosts import containers, podlogs
 from requorum.hosts.connection import Here
 from requorum.hosts.units import Unit
+from requorum.inventory import find
 from requorum.inventory.values import ControlPod, StaticPodDeployment
 from requorum.plan.make import make_plan
 from requorum.plan.values import Plan
@@ -251,3 +252,30 @@ class TestPlan:
         one = dataclasses.replace(pod(1), hindrance="a sandbox that is left over has the name it wants")
         (said,) = (one.text for one in decide(survey(one, pod(2), pod(3))).findings if "sandbox" in one.text)
         assert said.startswith("does not run: ")
+
+
+@pytest.mark.parametrize(("kind", "deployment"), [("kubeadm", "static-pod"), ("host", "systemd"), ("", "systemd")])
+def test_kubesprays_deployment_types(tmp_path: Path, kind: str, deployment: str) -> None:
+    """How etcd runs is the inventory's word; where it has none, it is looked for on the host."""
+    said = f"    etcd_deployment_type: {kind}\n" if kind else "    x: y\n"
+    path = tmp_path / "hosts.yaml"
+    path.write_text(f"all:\n  vars:\n{said}  children:\n    etcd:\n      hosts:\n        n1:\n")
+    (host,) = find.open_inventory(path).hosts
+    assert host.etcd.kind == deployment
+    assert not host.assumed
+
+
+def test_docker_is_refused(tmp_path: Path) -> None:
+    """And said before anything is looked at."""
+    path = tmp_path / "hosts.yaml"
+    path.write_text(
+        "all:\n  vars:\n    etcd_deployment_type: docker\n  children:\n    etcd:\n      hosts:\n        n1:\n"
+    )
+    with pytest.raises(Refused, match="Docker"):
+        find.open_inventory(path)
+
+
+def test_hosts_alone() -> None:
+    """Nobody said what they are for: whatever is found there counts."""
+    found = find.open_inventory(None, "cp1,root@cp2").hosts
+    assert [(one.name, one.assumed) for one in found] == [("cp1", True), ("cp2", True)]
