@@ -65,9 +65,7 @@ def test_the_replay_begins_where_the_data_ends(disks: Path, etcd_dir: Path, tmp_
     assert "etcd#13766" in why_not(after)
     recipe = bench.Recipe(
         db=after.db.path,
-        wal_dir=after.log.wal_dir,
-        from_index=after.tail.from_index,
-        to_index=after.tail.to_index,
+        parts=(bench.Part(wal_dir=after.log.wal_dir, first=after.tail.from_index + 1, last=after.tail.to_index),),
         revision=after.tail.revision,
         exact=not after.tail.doubts,
         saved_snapshot=False,

@@ -9,10 +9,11 @@ import click
 
 from requorum.cli import options, render, survey_cmd
 from requorum.errors import NoSource, Refused, RequorumError, UsageError
-from requorum.survey.evidence import Unknown
+from requorum.survey.evidence import Survey, Unknown
 from requorum.verdict.decide import decide, loss_text
 from requorum.verdict.values import Source, Verdict
 from requorum.workbench import bench
+from requorum.workbench.bench import Part
 from requorum.workbench.recipes import recipe_of
 
 
@@ -65,7 +66,7 @@ def rebuild(
     folder = Path(tempfile.mkdtemp(prefix=".requorum-", dir=target.parent))
     try:
         built = bench.build(
-            recipe_of(source),
+            recipe_of(source, _parts(source, survey)),
             target,
             folder / "bench",
             tools,
@@ -87,6 +88,11 @@ def rebuild(
     )
     if source.bump:
         out.print(f"restore it with --bump-revision {source.bump} --mark-compacted: its revision line is or may be cut")
+
+
+def _parts(source: Source, survey: Survey) -> tuple[Part, ...]:
+    wal_dirs = {one.name: one.wal_dir for one in survey.members}
+    return tuple(Part(wal_dir=wal_dirs[one.member], first=one.first, last=one.last) for one in source.pieces)
 
 
 def _choose(verdict: Verdict, source_id: str) -> Source:

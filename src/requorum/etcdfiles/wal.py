@@ -33,6 +33,8 @@ from requorum.etcdfiles.walscan import (
 )
 
 SEGMENT_NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.wal$")
+LEAST_ENTRY = 24
+"""Bytes: no record of an entry is shorter, its length field included."""
 MAX_JUMP = 1 << 20
 """An entry whose index is further ahead than this is damage, not a gap."""
 
@@ -134,7 +136,7 @@ def read_log(wal_dir: str, *, from_index: int = 0, keep_after: int = 0) -> Log:
         before = segments[at - 1] if at > first else None
         if before is not None and segment.seq != before.seq + 1:
             reading.fault(segment.path, 0, "missing segment", f"WAL file {before.seq + 1:016x} is missing before it")
-            reading.previous = None
+            reading.previous, reading.hidden = None, MAX_JUMP
         following = segments[at + 1] if at + 1 < len(segments) else None
         reading.segment(segment, following)
     return reading.log(tuple(segments), segments[first].first_index)
@@ -174,6 +176,10 @@ class _Reading:
     """The stored checksum of the record before; ``None`` where it is not known."""
     first_index: int = 1
     last_damaged: int = 0
+    hidden: int = 0
+    """At most so many entries lie in what is damaged since the last whole one."""
+    committed: int = 0
+    """What was known to be committed before that damage."""
     ids: Tuple[int, int] = (0, 0)
     hard_state: Optional[HardState] = None
     marks: List[SnapshotMark] = field(default_factory=list)
@@ -189,8 +195,11 @@ class _Reading:
     def segment(self, segment: Segment, following: Optional[Segment]) -> None:
         scan = Scan(segment.path, self.previous, _seed_of(following) if following else None)
         self.first_index = max(segment.first_index, 1)
-        faults, empty = len(self.damage), True
+        faults, empty, at = len(self.damage), True, 0
         for record in scan.records():
+            if record.offset > at:
+                self.hidden += (record.offset - at) // LEAST_ENTRY + 1
+            at = record.end
             if empty and record.type != CRC:
                 self.fault(record.path, record.offset, "chain", "it does not begin with a checksum mark")
             empty = False
@@ -198,6 +207,7 @@ class _Reading:
                 self.unsound(record)
             elif record.type == CRC and record.offset == 0 and self.previous not in (None, 0, record.crc):
                 self.fault(record.path, record.offset, "chain", "it does not continue the WAL file before it")
+                self.hidden = MAX_JUMP
             elif record.type != CRC:
                 self.take(record)
         if empty and not scan.damage:
@@ -207,11 +217,14 @@ class _Reading:
         self.previous = scan.previous
         if following is None:
             self.end = scan.end
-        elif scan.end in (TORN, CUT) and len(self.damage) == faults:
+        elif scan.end != CLEAN:
+            self.hidden = MAX_JUMP
+        if following is not None and scan.end in (TORN, CUT) and len(self.damage) == faults:
             self.fault(segment.path, scan.at, "cut", "the file ends within a record")
 
     def unsound(self, record: Record) -> None:
         index = None
+        self.hidden += 1
         if record.type == ENTRY:
             index = self.next_index(record)
             self.last_damaged = index
@@ -232,16 +245,18 @@ class _Reading:
 
     def take(self, record: Record) -> None:
         try:
-            if record.type == ENTRY:
+            kind = record.type or (ENTRY if _entry_head(record.data) else STATE)
+            if kind == ENTRY:
                 self.entry(record)
-            elif record.type == STATE:
+            elif kind == STATE:
                 state = messages.decode_hard_state(record.data)
                 if messages.encode_hard_state(state) != record.data or (
                     not state.term and (state.vote or state.commit)
                 ):
                     raise WireError("not a hard state")
                 self.hard_state = state
-            elif record.type == METADATA:
+                self.committed = self.committed if self.hidden else state.commit
+            elif kind == METADATA:
                 ids = messages.decode_wal_metadata(record.data)
                 if messages.encode_wal_metadata(*ids) != record.data:
                     raise WireError("not the metadata of a WAL")
@@ -249,7 +264,7 @@ class _Reading:
                     self.fault(record.path, record.offset, "identity", "it is of another member or cluster")
                 else:
                     self.ids = ids
-            elif record.type == SNAPSHOT:
+            elif kind == SNAPSHOT:
                 self.marks.append(messages.decode_snapshot_mark(record.data))
         except WireError as err:
             self.fault(record.path, record.offset, "record", f"cannot be decoded: {err}")
@@ -265,6 +280,11 @@ class _Reading:
             raise WireError(f"an entry {index} of term {term} cannot follow here")
         if self.runs and index <= self.runs[-1][1]:
             self.truncate(index)
+        if self.hidden and self.runs and self.runs[-1][2] < term:
+            # A new leader's first entries may be among what is damaged, and may have replaced some of these: they do
+            # not count as read. What was committed before is never replaced.
+            self.truncate(max(index - self.hidden, self.committed + 1))
+        self.hidden, self.committed = 0, self.hard_state.commit if self.hard_state else 0
         if self.runs and self.runs[-1][1] == index - 1 and self.runs[-1][2] == term:
             self.runs[-1][1] = index
         else:

@@ -106,7 +106,7 @@ class Scan:
                 self.fault(record.offset, "chain", "a checksum mark does not fit")
             yield record
             self.at = record.end
-            self.previous = record.crc if record.type else None
+            self.previous = record.crc if record.type or record.sound else None
         if self.at > self.size or self.bytes_at(self.at, 8).strip(b"\0"):
             self.end = CUT
             self.fault(min(self.at, self.size), "cut", "the file ends within a frame")
@@ -123,7 +123,7 @@ class Scan:
             return None
         parsed = self.record(offset + 8)
         if parsed is None:
-            return Record(self.path, offset, stated_end, 0, 0, b"", False) if fits else None
+            return self.of_no_type(offset, stated_end) if fits else None
         kind, crc, data, length = parsed
         own_end = _round_up(offset + 8 + length)
         right = crc if kind == CRC else crc32c(data, self.previous or 0)
@@ -146,14 +146,23 @@ class Scan:
         end = stated_end if fits and (stated == length or self.likely(stated_end)) else own_end
         return Record(self.path, offset, end, kind, crc, data, False)
 
-    def record(self, at: int) -> Optional[Tuple[int, int, bytes, int]]:
+    def of_no_type(self, offset: int, end: int) -> Record:
+        """What a length field frames that is no record of a known type. The checksum does not cover the type: where it
+        holds all the same, the record is whole, and of type 0."""
+        parsed = self.record(offset + 8, any_type=True)
+        if parsed is None or self.previous is None or crc32c(parsed[2], self.previous) != parsed[1]:
+            return Record(self.path, offset, end, 0, 0, b"", False)
+        self.fault(offset, "type", "the type is wrong, the record is whole")
+        return Record(self.path, offset, end, 0, parsed[1], parsed[2], True)
+
+    def record(self, at: int, *, any_type: bool = False) -> Optional[Tuple[int, int, bytes, int]]:
         """(type, crc, data, length) of the walpb.Record at ``at``, by its own fields; ``None`` when it is not one."""
         head = self.bytes_at(at, 32)
         try:
             if len(head) < 4 or head[0] != 0x08:
                 return None
             kind, pos = protowire.read_varint(head, 1)
-            if not METADATA <= kind <= SNAPSHOT or head[pos] != 0x10:
+            if not (any_type or METADATA <= kind <= SNAPSHOT) or head[pos] != 0x10:
                 return None
             crc, pos = protowire.read_varint(head, pos + 1)
             if crc >> 32:

@@ -237,11 +237,14 @@ def _build(plan: Plan, member: PlanMember) -> tuple[str, ...]:
     work = work_of(member, plan.run)
     raw = "" if source.saved_snapshot else " --skip-hash-check"
     peer = "http://127.0.0.1:PORT"
+    db = source.db or "empty.db"
     lines = [
-        shlex.join(["etcdutl", "snapshot", "restore", source.db, "--data-dir", f"{work}/bench/data", "--name", _BENCH])
+        shlex.join(["etcdutl", "snapshot", "restore", db, "--data-dir", f"{work}/bench/data", "--name", _BENCH])
         + f" --initial-cluster {_BENCH}={peer} --initial-advertise-peer-urls {peer}{raw}",
     ]
-    if source.to_index > source.from_index:
+    for piece in source.pieces:
+        lines.append(f"# entries {piece.first} to {piece.last} of {piece.member}'s log are appended to the bench's log")
+    if source.to_index > source.from_index and not source.pieces:
         lines.append(
             f"# entries {source.from_index + 1} to {source.to_index} of {source.wal_dir} are appended to the bench's log "
             f"(requorum rebuild does the same by hand)"

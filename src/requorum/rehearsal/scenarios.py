@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from requorum.rehearsal import wreck
+from requorum.rehearsal import damage, wreck
 from requorum.rehearsal.cluster import Member
 
 
@@ -66,7 +66,32 @@ def _all_lost(members: list[Member], rng: Random) -> None:
         wreck.lose_disk(member)
 
 
+def _each_differently(members: list[Member], rng: Random) -> None:
+    """The highest log stays whole, but its db does not; the others' dbs stay, but their logs do not."""
+    disks = {member.name: wreck.look(member) for member in members}
+    one, second, *rest = sorted(
+        members, key=lambda one: (disks[one.name].last_term, disks[one.name].last_index), reverse=True
+    )
+    damage.leaf_zeroed(one.data_dir, rng)
+    damage.tail_flipped(second.data_dir, rng)
+    for member in rest:
+        damage.last_wal_cut_in_a_record(member.data_dir, rng)
+
+
+def _dbs_torn(members: list[Member], rng: Random) -> None:
+    for member, tear in zip(members, (damage.leaf_zeroed, damage.root_zeroed, damage.db_cut), strict=False):
+        tear(member.data_dir, rng)
+
+
 SCENARIOS = (
+    Scenario(
+        name="every-member-broken-differently",
+        about="a db page destroyed on one, a bit flipped in the WAL of the second, the WAL of the third cut",
+        wreck=_each_differently,
+        verdict="rebuild",
+        nothing_lost=True,
+        least_members=2,
+    ),
     Scenario(
         name="power-cut",
         about="every member killed at once, nothing else broken",
@@ -87,6 +112,13 @@ SCENARIOS = (
         wreck=_flip_above,
         verdict="rebuild",
         nothing_lost=False,
+    ),
+    Scenario(
+        name="db-torn",
+        about="every db is torn, each in another place; the logs reach back to the start",
+        wreck=_dbs_torn,
+        verdict="rebuild",
+        nothing_lost=True,
     ),
     Scenario(
         name="one-disk-left",
@@ -121,7 +153,7 @@ SCENARIOS = (
         course="rolled back",
     ),
 )
-DEFAULT = "wal-corrupt"
+DEFAULT = "every-member-broken-differently"
 
 
 def named(name: str) -> list[Scenario]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from requorum.etcdfiles import bbolt, datadir, mvcc, requests, restored, simulate, verify
+from requorum.etcdfiles import bbolt, datadir, messages, mvcc, requests, restored, simulate, verify, wal
 from requorum.etcdfiles.bbolt import BadPage
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry
@@ -73,8 +73,7 @@ def _read_member(
     layout: datadir.Layout, *, in_full: bool
 ) -> tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown]:
     facts, why_no_db = _facts(layout.db)
-    consistent = facts.consistent_index if facts else 0
-    log, log_evidence = logs.read(layout, consistent, db_there=facts is not None, in_full=in_full)
+    log, log_evidence = logs.read(layout, facts, in_full=in_full)
     if facts is None:
         return why_no_db, log_evidence, Unknown(unknown="there is no db to replay the log onto")
     if log is None and _blank(facts):
@@ -85,7 +84,7 @@ def _read_member(
         verified = verify.verify_db(layout.db, simulate.keys_wanted(near)) if in_full else None
     except EtcdFileError as err:
         return Unknown(unknown=str(err)), log_evidence, Unknown(unknown="the db cannot be read")
-    applied = _applied_index(facts, log, verified) if log else consistent
+    applied = _applied_index(facts, log, verified) if log else facts.consistent_index
     db = db_evidence(facts, verified, applied)
     if log is None:
         return db, log_evidence, Unknown(unknown="there is no log that can be read")
@@ -259,6 +258,51 @@ def _tail(facts: DbFacts, log: Log, verified: Verified | None, applied: int) -> 
     entries: list[Entry] = [log.entries[index] for index in range(applied + 1, last + 1) if index in log.entries]
     if len(entries) != last - applied:
         return Unknown(unknown="the log does not reach back to the db")
+    term = (log.term_at(last) or facts.term) if last > applied else facts.term
+    return _replayed(facts, entries, verified, applied, last, term)
+
+
+@within(1800.0)
+def replay(
+    db: str, wal_dir: str, own: tuple[tuple[int, int], ...], brought: tuple[bytes, ...], after: int
+) -> Tail | Unknown:
+    """What entries ``after`` + 1 and on come to on top of a db (an empty one where ``db`` is empty), replayed in thought.
+
+    ``own`` are the runs that are read from the log here, ``brought`` encoded entries of other members' logs. The db is
+    read in full once more: which of its keys matter is not known before.
+    """
+    entries: dict[int, Entry] = {}
+    try:
+        if own:
+            log = wal.read_log(wal_dir, from_index=min(own)[0], keep_after=after)
+            wanted = {index for first, last in own for index in range(first, last + 1)}
+            entries = {index: one for index, one in log.entries.items() if index in wanted}
+        for raw in brought:
+            one = messages.decode_entry(raw)
+            entries[one.index] = one
+        ordered = [entries[index] for index in sorted(entries)]
+        if not ordered or [one.index for one in ordered] != [*range(after + 1, after + 1 + len(ordered))]:
+            return Unknown(unknown="the logs have changed meanwhile")
+        last = ordered[-1]
+        if not db:
+            outcome = simulate.Store(1, 0, {}, set()).apply(ordered)
+            return Tail(
+                from_index=after,
+                to_index=last.index,
+                to_term=last.term,
+                revision=outcome.revision,
+                writes=logs.runs_of(outcome.writes),
+                doubts=outcome.doubts,
+            )
+        verified = verify.verify_db(db, simulate.keys_wanted(ordered))
+        return _replayed(mvcc.read_facts(db), ordered, verified, after, last.index, last.term)
+    except (EtcdFileError, WireError) as err:
+        return Unknown(unknown=str(err))
+
+
+def _replayed(
+    facts: DbFacts, entries: list[Entry], verified: Verified | None, applied: int, last: int, term: int
+) -> Tail:
     doubts: tuple[str, ...] = ()
     if verified is not None and verified.sound:
         outcome = _store(facts, verified).apply(entries)
@@ -275,7 +319,7 @@ def _tail(facts: DbFacts, log: Log, verified: Verified | None, applied: int) -> 
     return Tail(
         from_index=applied,
         to_index=last,
-        to_term=(log.term_at(last) or facts.term) if last > applied else facts.term,
+        to_term=term,
         revision=revision,
         writes=logs.runs_of(writes),
         doubts=doubts,

@@ -182,6 +182,35 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Entries ``first`` to ``last`` (both included) as they lie in one member's log.
+
+    ``why`` says what proves that the log which is followed held the same ones; ``proven`` is false when nothing does.
+    """
+
+    member: str
+    first: int
+    last: int
+    why: str
+    proven: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergedLog:
+    """One log out of those of several members, and what it comes to on top of a db.
+
+    It follows the log of ``follows``, the highest by (last term, last index). ``base`` is the member whose db it is
+    replayed onto, empty when it reaches back to the first entry and needs none. ``pieces`` follow each other without a
+    gap, from ``tail.from_index`` + 1 to ``tail.to_index``.
+    """
+
+    follows: str
+    base: str
+    pieces: tuple[Piece, ...]
+    tail: Tail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessEvidence:
     """Whether something runs on a member's files. ``pids`` is empty when nothing does."""
 
@@ -326,3 +355,4 @@ class Survey:
     etcdutl_can_bump: bool = False
     hosts: tuple[HostEvidence, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    merged: tuple[MergedLog, ...] = ()

@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
-from requorum.survey import at_hand, certificates, disks, live, without_python
+from requorum.survey import at_hand, certificates, disks, live, merging, without_python
 from requorum.survey.evidence import (
     ControlPod,
     HostEvidence,
     LiveEvidence,
     MemberEvidence,
+    MergedLog,
     Service,
     SnapshotEvidence,
     Survey,
@@ -64,7 +65,8 @@ async def survey_hosts(
     assumed = {host.name for host in hosts if host.assumed}
     no_members = {one.name for one in seen if one.name in assumed and _has_api_server(one)}
     members = [one for one in members if not (one.absent and one.host in no_members)]
-    return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen)
+    together = await _merged(members, lambda one: connections[one.host], in_full=in_full)
+    return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen, together=together)
 
 
 def _has_api_server(host: HostEvidence) -> bool:
@@ -108,7 +110,17 @@ async def survey_dirs(
     members, _, read = await _all_at_once(
         reading, [], [partial(read_snapshot, str(one), None, in_full=in_full) for one in saved]
     )
-    return _survey("", members, read, in_full=in_full, found=found)
+    together = await _merged(members, lambda _: Here(), in_full=in_full)
+    return _survey("", members, read, in_full=in_full, found=found, together=together)
+
+
+async def _merged(
+    members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection], *, in_full: bool
+) -> tuple[MergedLog, ...]:
+    """The members' logs put together, unless one of them serves."""
+    if any(isinstance(one.live, LiveEvidence) for one in members):
+        return ()
+    return await anyio.to_thread.run_sync(partial(merging.merge, members, at, in_full=in_full))
 
 
 def _names(dirs: Sequence[Path]) -> list[str]:
@@ -147,6 +159,7 @@ def _survey(
     in_full: bool,
     found: Tools | None,
     hosts: Sequence[HostEvidence] = (),
+    together: tuple[MergedLog, ...] = (),
 ) -> Survey:
     known = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
     newest = max((one.version for one in known), key=tools.numbers, default=at_hand.version_of_images(members))
@@ -159,6 +172,7 @@ def _survey(
         etcd_version=newest,
         etcdutl_can_bump=all(tools.can_bump(one.version) for one in known) if known else tools.can_bump(newest),
         hosts=tuple(hosts),
+        merged=together,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from requorum.etcdfiles import datadir, messages, simulate, snapfile, wal
 from requorum.etcdfiles.faults import Damage, EtcdFileError
 from requorum.etcdfiles.messages import ConfState
+from requorum.etcdfiles.mvcc import DbFacts
 from requorum.etcdfiles.protowire import WireError
 from requorum.etcdfiles.snapfile import SnapFile
 from requorum.etcdfiles.wal import Log
@@ -36,16 +37,27 @@ def fault(damage: Damage) -> Fault:
     )
 
 
-def read(
-    layout: datadir.Layout, consistent: int, *, db_there: bool, in_full: bool
-) -> tuple[Log | None, LogEvidence | Unknown]:
+def entries(wal_dir: str, first: int, last: int, at_most: int) -> tuple[bytes, ...]:
+    """Encoded entries from ``first`` on, up to ``last`` or about ``at_most`` bytes; none where ``first`` cannot be read."""
+    log = wal.read_log(wal_dir, from_index=first, keep_after=first - 1)
+    found, size = [], 0
+    for index in range(first, last + 1):
+        if index not in log.entries or size > at_most:
+            break
+        found.append(messages.encode_entry(log.entries[index]))
+        size += len(found[-1])
+    return tuple(found)
+
+
+def read(layout: datadir.Layout, facts: DbFacts | None, *, in_full: bool) -> tuple[Log | None, LogEvidence | Unknown]:
     """The log, and what it says; from the newest usable .snap on, or from its beginning when it is read in full."""
+    consistent = facts.consistent_index if facts else 0
     snaps: tuple[SnapFile, ...] = ()
     snap_damage: tuple[Damage, ...] = ()
     with contextlib.suppress(EtcdFileError):  # the folder is missing: the db's evidence says so
         snaps, snap_damage = snapfile.read_snaps(layout.snap_dir)
     try:
-        newest = snaps[0].index if snaps and not in_full else 0
+        newest = min(snaps[0].index, consistent or snaps[0].index) if snaps and not in_full else 0
         log = wal.read_log(layout.wal_dir, from_index=newest, keep_after=max(consistent - LOOK_BACK, 0))
         start = _start_snap(log, snaps)
         if newest and start is None:
@@ -66,8 +78,8 @@ def read(
         commit=commit,
         end=log.end,
         reads_from=start.index if start else 0,
-        refusals=_refusals(log, start, consistent, db_there=db_there),
-        voter_sets=_voter_sets(log, start),
+        refusals=_refusals(log, start, consistent, db_there=facts is not None),
+        voter_sets=_voter_sets(log, start, facts),
         possible_writes=runs_of(simulate.count_at_most(near)),
         unreadable=runs_of(log.unreadable),
         faults=tuple(fault(one) for one in (*log.damage, *snap_damage)),
@@ -115,7 +127,7 @@ def _refusals(log: Log, start: SnapFile | None, consistent: int, *, db_there: bo
     return tuple(reasons)
 
 
-def _voter_sets(log: Log, start: SnapFile | None) -> tuple[VoterSet, ...]:
+def _voter_sets(log: Log, start: SnapFile | None, facts: DbFacts | None) -> tuple[VoterSet, ...]:
     """Every voter set in force from where the log is read on; a change counts from the entry that makes it."""
     state, index = ConfState(), 0
     if start is not None:
@@ -128,6 +140,15 @@ def _voter_sets(log: Log, start: SnapFile | None) -> tuple[VoterSet, ...]:
                 and mark.index < (log.runs[0].first if log.runs else 0)
             ):
                 state, index = mark.conf_state, mark.index
+    if not state.voters and log.runs and log.runs[0].first > 1:
+        # Neither a .snap nor a mark tells: the db's own list does, up to the entry that it has applied.
+        if facts is None or not facts.members:
+            return ()
+        index = facts.consistent_index
+        state = ConfState(
+            voters=tuple(sorted(one.id for one in facts.members if not one.learner)),
+            learners=tuple(sorted(one.id for one in facts.members if one.learner)),
+        )
     out = [VoterSet(index=index, voters=state.voters, learners=state.learners)] if state.voters else []
     for entry in log.conf_changes:
         if entry.index <= index:

@@ -264,14 +264,18 @@ def _start_proof(start: StartAsIs) -> tuple[str, ...]:
 def _source_proof(source: Source) -> tuple[str, ...]:
     what = {
         values.OWN_LOG: f"replay entries {source.from_index + 1} to {source.to_index} of {source.member}'s log onto its db",
+        values.MERGED_LOG: f"replay entries {source.from_index + 1} to {source.to_index}, out of several members' logs, "
+        + (f"onto {source.member}'s db" if source.db else "from the first one on"),
         values.BARE_DB: f"take {source.member}'s db as it is",
         values.SNAPSHOT: f"restore {source.db}",
     }[source.kind]
     how = "exactly" if source.revision_exact else "at most"
-    lines = [
-        f"{what}: {how} revision {source.revision}",
-        f"its db file was last changed {source.modified}; an etcd in a crash loop changes it too",
-    ]
+    lines = [f"{what}: {how} revision {source.revision}"]
+    for piece in source.pieces:
+        which = f"entry {piece.first}" if piece.first == piece.last else f"entries {piece.first} to {piece.last}"
+        lines.append(f"  {which} from {piece.member}'s log: {piece.why}")
+    if source.modified:
+        lines.append(f"its db file was last changed {source.modified}; an etcd in a crash loop changes it too")
     lines += [f"loss: {loss_text(source.loss)}"] + [f"  {why}" for why in source.loss.why]
     if source.loss.unproven:
         lines.append(f"unproven: {source.loss.unproven}")

@@ -19,27 +19,32 @@ from requorum.survey.evidence import (
     LogEvidence,
     MemberConfig,
     MemberEvidence,
+    MergedLog,
     Run,
     SnapshotEvidence,
     Survey,
     Tail,
 )
+from requorum.survey.runs import Runs, count, minus, union, within
 from requorum.verdict.membership import Electorate, majority, member_id
-from requorum.verdict.runs import Runs, count, minus, union, within
-from requorum.verdict.values import BARE_DB, OWN_LOG, SNAPSHOT, Finding, Loss, Source
+from requorum.verdict.values import BARE_DB, MERGED_LOG, OWN_LOG, SNAPSHOT, Finding, Loss, Source
 
 LEAST_BUMP = 1_000_000
 BLIND_BUMP = 1_000_000_000
 WORKBENCH = "requorum-workbench"
 """The only member that a snapshot names which requorum rebuilt itself."""
-_ORDER = {OWN_LOG: 0, BARE_DB: 1, SNAPSHOT: 2}
+_ORDER = {OWN_LOG: 0, MERGED_LOG: 1, BARE_DB: 2, SNAPSHOT: 3}
 
 
 def ranked(survey: Survey, cluster: Electorate) -> tuple[tuple[Source, ...], tuple[Finding, ...]]:
     """All sources, the one that loses least first; ties go to what is proven, then to the plainer kind."""
-    newest = _newest(cluster)
+    together = tuple(one for one in survey.merged if _counts(one, cluster))
+    newest = _newest(cluster, together)
     findings: list[Finding] = []
     found = [source for member in cluster.counted for source in _of_member(member, newest, cluster)]
+    least = min((loss_order(one.loss) for one in found), default=None)
+    merged = [_of_merged(one, newest, cluster) for one in together]
+    found += [one for one in merged if least is None or loss_order(one.loss) < least]
     for snapshot in survey.snapshots:
         source = _of_snapshot(snapshot, survey, newest, cluster, findings)
         if source is not None:
@@ -84,7 +89,14 @@ class _Newest:
         return own in (0, term)
 
 
-def _newest(cluster: Electorate) -> _Newest:
+def _counts(merged: MergedLog, cluster: Electorate) -> bool:
+    """Whether a merged log is of this cluster, and its db counts."""
+    names = {member.name for member in cluster.counted}
+    follows = next((one for one in cluster.counted if one.name == merged.follows), None)
+    return follows is not None and (not merged.base or merged.base in names)
+
+
+def _newest(cluster: Electorate, together: tuple[MergedLog, ...]) -> _Newest:
     """Compute it from the members that count."""
     logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
     highest = max(logs, key=lambda one: one.last, default=None)
@@ -98,6 +110,11 @@ def _newest(cluster: Electorate) -> _Newest:
             to = _shared(member, blank, member.tail.to_index)
             found.append(_point_on(member.tail, member.db, to))
         best = max(best, *found, key=lambda one: (one.index, not one.doubts))
+    for merged in together:
+        if all(piece.proven for piece in merged.pieces):
+            tail = merged.tail
+            found_here = _Point(index=tail.to_index, revision=tail.revision, doubts=tail.doubts)
+            best = max(best, found_here, key=lambda one: (one.index, not one.doubts))
     known = [log.commit for log in logs]
     known += [one.db.consistent_index for one in cluster.counted if isinstance(one.db, DbEvidence)]
     last = max([*known, best.index, highest.last_index if highest else 0])
@@ -267,6 +284,43 @@ def _of_member(member: MemberEvidence, newest: _Newest, cluster: Electorate) -> 
         bump=_bump(loss, db.consistent_index, newest, cluster),
     )
     return [own, bare]
+
+
+def _of_merged(merged: MergedLog, newest: _Newest, cluster: Electorate) -> Source:
+    tail = merged.tail
+    base = next((one for one in cluster.counted if one.name == merged.base), None)
+    lies = base or next(one for one in cluster.counted if one.name == merged.follows)
+    db = base.db if base is not None and isinstance(base.db, DbEvidence) else None
+    loss = _loss(_Point(index=tail.to_index, revision=tail.revision, doubts=tail.doubts), tail.to_index, newest)
+    doubtful = [one for one in merged.pieces if not one.proven]
+    if doubtful:
+        one = doubtful[0]
+        where = f"entry {one.first}" if one.first == one.last else f"entries {one.first} to {one.last}"
+        why = (
+            f"{where} are {one.member}'s: {one.why}"
+            if one.first != one.last
+            else f"{where} is {one.member}'s: {one.why}"
+        )
+        loss = replace(loss, exact=False, unproven=loss.unproven or why)
+    return Source(
+        id=f"merged log on {merged.base}'s db" if merged.base else "merged log from its first entry",
+        kind="merged log",
+        member=lies.name,
+        host=lies.host,
+        db=db.path if db else "",
+        modified=db.modified if db else "",
+        wal_dir=lies.wal_dir,
+        from_index=tail.from_index,
+        to_index=tail.to_index,
+        to_term=tail.to_term,
+        revision=tail.revision,
+        revision_exact=not tail.doubts,
+        saved_snapshot=db.saved_snapshot if db else False,
+        loss=loss,
+        bump=_bump(loss, db.consistent_index if db else 0, newest, cluster),
+        alarms=db.alarms if db else (),
+        pieces=merged.pieces,
+    )
 
 
 def _of_snapshot(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from requorum.survey.evidence import Piece
+
 HEALTHY = "healthy"
 START_AS_IS = "start as is"
 REPLACE_MEMBERS = "replace members"
@@ -12,6 +14,7 @@ UNDECIDED = "undecided"
 
 OWN_LOG = "own log"
 BARE_DB = "bare db"
+MERGED_LOG = "merged log"
 SNAPSHOT = "snapshot"
 
 
@@ -54,12 +57,13 @@ class Source:
     """Something that the cluster can be rebuilt from.
 
     ``revision`` is what the store must stand at once it is opened; ``from_index`` to ``to_index`` are the log entries
-    that are replayed onto the db (none when they are equal). ``bump`` is what to add to the revision at the restore, 0
+    that are replayed onto the db (none when they are equal): those of ``wal_dir``, or of a merged log's ``pieces``. A
+    merged log that needs no db has none. ``bump`` is what to add to the revision at the restore, 0
     for nothing. ``revision_exact``: it is a prediction that must come true, not a bound.
     """
 
     id: str
-    kind: Literal["own log", "bare db", "snapshot"]
+    kind: Literal["own log", "merged log", "bare db", "snapshot"]
     member: str
     host: str
     db: str
@@ -74,6 +78,7 @@ class Source:
     loss: Loss
     bump: int
     alarms: tuple[str, ...]
+    pieces: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.errors import RequorumError
-from requorum.etcdfiles import bbolt, messages, mvcc, requests, verify, wal, walwrite
+from requorum.etcdfiles import bbolt, emptydb, messages, mvcc, requests, verify, wal, walwrite
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
@@ -42,16 +42,23 @@ BENCH = "requorum-workbench"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Entries ``first`` to ``last``, both included, of the log in a folder."""
+
+    wal_dir: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What to build: a db, and the entries ``from_index`` + 1 to ``to_index`` of a log (none when they are equal).
+    """What to build: a db (an empty one where none is named), and the entries to replay onto it, in order.
 
     ``revision`` must come out, exactly when ``exact``, at most so otherwise.
     """
 
     db: str
-    wal_dir: str
-    from_index: int
-    to_index: int
+    parts: tuple[Part, ...]
     revision: int
     exact: bool
     saved_snapshot: bool
@@ -105,9 +112,12 @@ def _sync(path: Path) -> None:
 
 def _restore(recipe: Recipe, bench: Path, found: Tools) -> Path:
     """Restore the db as a cluster of one with an identity of its own."""
-    peer = "http://127.0.0.1:1"
+    peer, db = "http://127.0.0.1:1", recipe.db
+    if not db:
+        db = str(bench / "empty.db")
+        Path(db).write_bytes(emptydb.content())
     argv: list[str | Path] = [
-        *(found.etcdutl, "snapshot", "restore", recipe.db, "--data-dir", bench / "data", "--name", BENCH),
+        *(found.etcdutl, "snapshot", "restore", db, "--data-dir", bench / "data", "--name", BENCH),
         *("--initial-cluster", f"{BENCH}={peer}", "--initial-advertise-peer-urls", peer),
         *("--initial-cluster-token", f"requorum-bench-{secrets.token_hex(16)}"),
     ]
@@ -117,7 +127,7 @@ def _restore(recipe: Recipe, bench: Path, found: Tools) -> Path:
         programs.run(argv, seconds=RESTORE_SECONDS, cwd=str(bench))
     except programs.ProgramError as err:
         raise RequorumError(
-            f"{recipe.db} cannot be restored: {err}", hint="another source may still do: requorum plan --source ID"
+            f"{db} cannot be restored: {err}", hint="another source may still do: requorum plan --source ID"
         ) from err
     return bench / "data"
 
@@ -130,18 +140,10 @@ def _append_log(recipe: Recipe, data_dir: Path) -> int:
     except EtcdFileError as err:
         raise RequorumError(f"the workbench's own log cannot be read: {err}") from err
     first = fresh.last[1]
-    if recipe.to_index <= recipe.from_index:
+    if not recipe.parts:
         return first
-    try:
-        own = wal.read_log(recipe.wal_dir, from_index=recipe.from_index + 1, keep_after=recipe.from_index)
-    except EtcdFileError as err:
-        raise RequorumError(str(err)) from err
-    wanted = range(recipe.from_index + 1, recipe.to_index + 1)
-    missing = [index for index in wanted if index not in own.entries]
-    if missing:
-        raise RequorumError(f"entry {missing[0]} of {recipe.wal_dir} cannot be read any more")
     entries = [*(fresh.entries[index] for index in sorted(fresh.entries))]
-    entries += [_neutral(own.entries[index], first + at) for at, index in enumerate(wanted, 1)]
+    entries += [_neutral(one, first + at) for at, one in enumerate(_wanted(recipe.parts), 1)]
     last = entries[-1].index
     files.remove_made(wal_dir)
     walwrite.write_wal(
@@ -153,6 +155,36 @@ def _append_log(recipe: Recipe, data_dir: Path) -> int:
         state=HardState(_TERM, fresh.member_id, last),
     )
     return last
+
+
+def _wanted(parts: tuple[Part, ...]) -> Iterator[Entry]:
+    """The entries of all parts in order, each log read once; raises RequorumError where one cannot be read any more."""
+    read: dict[str, wal.Log] = {}
+    for part in parts:
+        if part.wal_dir not in read:
+            first = min(one.first for one in parts if one.wal_dir == part.wal_dir)
+            try:
+                read[part.wal_dir] = wal.read_log(part.wal_dir, from_index=first, keep_after=first - 1)
+            except EtcdFileError as err:
+                raise RequorumError(str(err)) from err
+        log = read[part.wal_dir]
+        for index in range(part.first, part.last + 1):
+            if index not in log.entries:
+                raise RequorumError(f"entry {index} of {part.wal_dir} cannot be read any more")
+            yield log.entries[index]
+
+
+def bring(folder: Path, entries: tuple[bytes, ...]) -> Part:
+    """Write entries of another host's log, encoded, into a folder made for them."""
+    files.remove_made(folder)
+    try:
+        decoded = [messages.decode_entry(raw) for raw in entries]
+    except WireError as err:
+        raise RequorumError(f"an entry that was brought cannot be read: {err}") from err
+    walwrite.write_wal(
+        str(folder), member_id=0, cluster_id=0, marks=[], entries=decoded, state=HardState(_TERM, 0, decoded[-1].index)
+    )
+    return Part(wal_dir=str(folder), first=decoded[0].index, last=decoded[-1].index)
 
 
 def _neutral(entry: Entry, index: int) -> Entry:

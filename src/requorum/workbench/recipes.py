@@ -1,16 +1,16 @@
 """What it takes to build a source."""
 
 from requorum.verdict.values import Source
-from requorum.workbench.bench import Recipe
+from requorum.workbench.bench import Part, Recipe
 
 
-def recipe_of(source: Source) -> Recipe:
-    """What it takes to build a source."""
+def recipe_of(source: Source, parts: tuple[Part, ...] = ()) -> Recipe:
+    """What it takes to build a source; ``parts`` are a merged log's entries, where they lie on the workbench's host."""
+    if not parts and source.to_index > source.from_index:
+        parts = (Part(wal_dir=source.wal_dir, first=source.from_index + 1, last=source.to_index),)
     return Recipe(
         db=source.db,
-        wal_dir=source.wal_dir,
-        from_index=source.from_index,
-        to_index=source.to_index,
+        parts=parts,
         revision=source.revision,
         exact=source.revision_exact,
         saved_snapshot=source.saved_snapshot,

@@ -31,8 +31,8 @@ def text(context: Context) -> str:
     if plan.kind == "start as is":
         return f"Everything is checked. Start {names} on their own disks (copies are kept): no write is lost."
     built = context.journal.result("build source", plan.source_on) or {}
+    changed = f"; its db file was last changed {context.source.modified}" if context.source.modified else ""
     return (
-        f"Everything is checked: {context.source.id} came to revision {built.get('revision')} in a real etcd; its db file "
-        f"was last changed {context.source.modified}.\n"
+        f"Everything is checked: {context.source.id} came to revision {built.get('revision')} in a real etcd{changed}.\n"
         f"Now the data of {names} is set aside (kept until cleanup) and replaced: {loss_text(context.source.loss)}."
     )
