@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from lab import crictl, kube, load, network
+from lab import crictl, etcds, kube, load, network
 from lab.lab import Lab
 from lab.programs import LabError
 
@@ -68,7 +68,10 @@ def up(name: str, hosts: str, **options: Any) -> None:
 
 @main.command()
 def prepare() -> None:
-    """Build what labs are made of, once: root file systems, kubelet, kube-apiserver, crictl. Does nothing without root."""
+    """Fetch or build what the tests and labs are made of, once: every etcd version; with root also root file systems,
+    kubelet, kube-apiserver, crictl."""
+    for version in etcds.VERSIONS:
+        etcds.folder_of(version)
     if os.geteuid() == 0:
         Lab.prepare()
         crictl.built()

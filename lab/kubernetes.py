@@ -5,13 +5,12 @@ GOPATH; that compiler comes from Debian, too, and is unpacked beside the build, 
 """
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from lab import debian
 from lab.programs import run
-from lab.rootfs import BUILD_SECONDS, RELEASE, install_programs, kept
+from lab.rootfs import BUILD_SECONDS, RELEASE, install_programs, kept, workplace
 
 SOURCE = "kubernetes"
 COMPILER = ("golang-1.19-go", "golang-1.19-src")
@@ -32,10 +31,7 @@ def _build(folder: Path) -> None:
     """Build beside ``folder`` and rename the programs to it; whoever calls holds the lock."""
     install_programs(NEEDED)
     print(f"building {' and '.join(PROGRAMS)} in {folder}, once (some ten minutes)", file=sys.stderr)
-    work = folder.with_name(folder.name + ".new")
-    subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
-    try:
-        work.mkdir(parents=True)
+    with workplace(folder) as work:
         debian.unpack(work, RELEASE, COMPILER, work / "compiler")
         tree = work / "go/src/k8s.io/kubernetes"
         tree.mkdir(parents=True)
@@ -48,18 +44,9 @@ def _build(folder: Path) -> None:
         done = work / "programs"
         done.mkdir()
         for program in PROGRAMS:
-            words: list[str | Path] = [
-                "go",
-                "build",
-                "-trimpath",
-                "-o",
-                done / program,
-                f"k8s.io/kubernetes/cmd/{program}",
-            ]
-            run(words, seconds=BUILD_SECONDS, env=env)
+            words: list[str | Path] = ["go", "build", "-trimpath", "-o", done / program]
+            run([*words, f"k8s.io/kubernetes/cmd/{program}"], seconds=BUILD_SECONDS, env=env)
         done.rename(folder)
-    finally:
-        subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
 
 
 def _environment(work: Path) -> dict[str, str]:

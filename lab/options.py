@@ -8,6 +8,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import etcds
 from lab.programs import LabError
 from lab.rootfs import cache
 
@@ -66,7 +67,7 @@ class Options:
             )
         if self.wal_dir and not self.wal_dir.startswith("/"):
             raise LabError(f"--wal-dir must be absolute, not {self.wal_dir}")
-        folder = Path(self.etcd_dir or os.environ.get("REQUORUM_TEST_ETCD_DIR") or cache().parent / "etcd-3.5.30")
+        folder = Path(self.etcd_dir or os.environ.get("REQUORUM_TEST_ETCD_DIR") or etcds.folder_of(etcds.NEWEST))
         for program in ("etcd", "etcdctl", "etcdutl"):
             if not os.access(folder / program, os.X_OK):
                 raise LabError(

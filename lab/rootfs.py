@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab.programs import LabError, run
@@ -84,6 +85,18 @@ def kept(name: str, recipe: Sequence[str], build: Callable[[Path], None]) -> Pat
         if not folder.is_dir():
             build(folder)
     return folder
+
+
+@contextmanager
+def workplace(folder: Path) -> Iterator[Path]:
+    """A folder beside ``folder`` to build it in; what is left of it is removed, of a crash before as well."""
+    work = folder.with_name(folder.name + ".new")
+    subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
+    work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        subprocess.run(["rm", "-rf", work], check=False, stdin=subprocess.DEVNULL)
 
 
 def _build(folder: Path, packages: Sequence[str]) -> None:
