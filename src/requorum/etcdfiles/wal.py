@@ -340,12 +340,13 @@ def _seed_of(segment: Segment) -> Optional[int]:
 def _entry_head(data: bytes) -> Optional[Tuple[int, int, int]]:
     """(type, index, term) of an entry written as etcd does, fields in order; ``None`` for any other bytes.
 
-    The checksum does not cover a record's type, so the form has to tell an entry from a hard state.
+    Since 3.7 a normal entry does not name its type. The checksum does not cover a record's type, so the form has to tell an entry from a hard state.
     """
     try:
-        if data[0] != 0x08 or data[1] > 2 or data[2] != 0x10:
+        kind, at = (data[1], 2) if data[0] == 0x08 else (0, 0)
+        if kind > 2 or data[at] != 0x10:
             return None
-        term, at = protowire.read_varint(data, 3)
+        term, at = protowire.read_varint(data, at + 1)
         if data[at] != 0x18:
             return None
         index, at = protowire.read_varint(data, at + 1)
@@ -357,4 +358,4 @@ def _entry_head(data: bytes) -> Optional[Tuple[int, int, int]]:
                 return None
     except (IndexError, WireError):
         return None
-    return (data[1], index, term) if index else None
+    return (kind, index, term) if index else None

@@ -75,6 +75,7 @@ def lay_out(root: Path, members: int, etcd_dir: Path, name: str) -> list[Member]
             f"initial-cluster-token: {name}\n"
             f"initial-cluster-state: new\n"
             f"logger: zap\n"
+            f"enable-grpc-gateway: true\n"
         )
     lines = ["schema: requorum/Inventory/v1", f"cluster: {name}", f"tools: {etcd_dir}", "hosts:"]
     lines += [
