@@ -101,7 +101,9 @@ def _choose(verdict: Verdict, source_id: str) -> Source:
             raise Refused(verdict.summary)
         raise NoSource(verdict.summary, hint="; ".join(one.text for one in verdict.findings))
     if verdict.kind == "undecided" and not source_id:
-        raise Refused(verdict.summary, hint="leave out the dirs that do not belong here")
+        known = "; ".join(one.id for one in verdict.sources)
+        which = f"only you can tell which is right: --source ID ({known})" if verdict.tie else ""
+        raise Refused(verdict.summary, hint=which or "leave out the dirs that do not belong here")
     for source in verdict.sources:
         if source_id in ("", source.id):
             return source

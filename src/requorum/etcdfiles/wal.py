@@ -340,7 +340,8 @@ def _seed_of(segment: Segment) -> Optional[int]:
 def _entry_head(data: bytes) -> Optional[Tuple[int, int, int]]:
     """(type, index, term) of an entry written as etcd does, fields in order; ``None`` for any other bytes.
 
-    Since 3.7 a normal entry does not name its type. The checksum does not cover a record's type, so the form has to tell an entry from a hard state.
+    Since 3.7 a normal entry does not name its type.
+    The checksum does not cover a record's type, so the form has to tell an entry from a hard state.
     """
     try:
         kind, at = (data[1], 2) if data[0] == 0x08 else (0, 0)

@@ -11,13 +11,16 @@ from requorum.verdict.values import Source, Verdict
 _INSIDE = "what lies in a data dir is set aside by rename: move the mount out of there, then plan again"
 
 
-def pass_all(survey: Survey, verdict: Verdict, powered_off: Sequence[str]) -> None:
+def pass_all(survey: Survey, verdict: Verdict, powered_off: Sequence[str], source_id: str = "") -> None:
     """Raises Refused at the first gate that a recovery may not pass."""
     if verdict.refusal:
         raise Refused(verdict.refusal)
     if verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
         raise Refused(f"nothing to recover: {verdict.summary}", hint=_instead(survey, verdict))
-    if verdict.kind == values.UNDECIDED:
+    if verdict.tie and not source_id:
+        known = "; ".join(one.id for one in verdict.sources)
+        raise Refused(verdict.summary, hint=f"only you can tell which is right: --source ID ({known})")
+    if verdict.kind == values.UNDECIDED and not verdict.tie:
         raise Refused(verdict.summary, hint="leave the disks that do not belong here out of the inventory")
     if not survey.members:
         raise UsageError("no member is named: there is nobody to recover", hint="name the members in the inventory")

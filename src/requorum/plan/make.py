@@ -24,7 +24,7 @@ def make_plan(
 
     Raises Refused when a safety gate forbids it, NoSource when there is nothing to rebuild from.
     """
-    gates.pass_all(survey, verdict, powered_off)
+    gates.pass_all(survey, verdict, powered_off, source_id)
     if verdict.kind == values.START_AS_IS and not source_id:
         return _start_plan(survey, verdict, run, tools, tuple(powered_off))
     return _rebuild_plan(survey, verdict, gates.choose(verdict, source_id), run, tools, tuple(powered_off))

@@ -14,7 +14,7 @@ from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry
 from requorum.etcdfiles.mvcc import DbFacts
 from requorum.etcdfiles.protowire import WireError
-from requorum.etcdfiles.verify import Verified
+from requorum.etcdfiles.verify import States, Verified
 from requorum.etcdfiles.wal import Log
 from requorum.hosts import files, processes, trees
 from requorum.hosts.bounds import within
@@ -32,6 +32,8 @@ from requorum.survey.evidence import (
     Unknown,
 )
 
+_STATES: dict[str, States] = {}
+"""What the keys of a db came to after its last revisions, from when it was read in full."""
 _READ: dict[tuple[str, str], tuple[Any, Any]] = {}
 """What was read in full, with the stamps that its files had: files that have not changed since are not read again."""
 
@@ -49,6 +51,7 @@ def read_member(
     if in_full and stamps and _READ.get((data_dir, wal_dir), (None,))[0] == stamps:
         found: tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown] = _READ[data_dir, wal_dir][1]
         return found
+    _STATES.pop(layout.db, None)
     read = _read_member(layout, in_full=in_full)
     if in_full and stamps == _stamps(layout):
         _READ[data_dir, wal_dir] = stamps, read
@@ -84,6 +87,8 @@ def _read_member(
         verified = verify.verify_db(layout.db, simulate.keys_wanted(near)) if in_full else None
     except EtcdFileError as err:
         return Unknown(unknown=str(err)), log_evidence, Unknown(unknown="the db cannot be read")
+    if verified is not None and verified.sound:
+        _STATES[layout.db] = verified.states
     applied = _applied_index(facts, log, verified) if log else facts.consistent_index
     db = db_evidence(facts, verified, applied)
     if log is None:
@@ -91,6 +96,12 @@ def _read_member(
     if facts.damage:
         return db, log_evidence, Unknown(unknown="the db is damaged")
     return db, log_evidence, _tail(facts, log, verified, applied)
+
+
+def states_at(db: str, revisions: tuple[int, ...]) -> tuple[int | None, ...]:
+    """What the keys of a db that was read in full came to after some revisions; None where it is not known."""
+    known = _STATES.get(db)
+    return tuple(known.at(one) if known is not None else None for one in revisions)
 
 
 @within(1800.0)

@@ -182,6 +182,25 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Stand:
+    """What one member's data comes to."""
+
+    member: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What the members' data comes to at one point of their common history: it must be the same for all.
+
+    ``what``: "the keys at revision N" or "the revision after entry N".
+    """
+
+    what: str
+    stands: tuple[Stand, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """Entries ``first`` to ``last`` (both included) as they lie in one member's log.
 
@@ -356,3 +375,4 @@ class Survey:
     hosts: tuple[HostEvidence, ...] = ()
     notes: tuple[str, ...] = field(default=())
     merged: tuple[MergedLog, ...] = ()
+    compared: tuple[Comparison, ...] = ()

@@ -22,8 +22,9 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
-from requorum.survey import at_hand, certificates, disks, live, merging, without_python
+from requorum.survey import at_hand, certificates, compared, comparing, disks, live, merging, without_python
 from requorum.survey.evidence import (
+    Comparison,
     ControlPod,
     HostEvidence,
     LiveEvidence,
@@ -65,7 +66,7 @@ async def survey_hosts(
     assumed = {host.name for host in hosts if host.assumed}
     no_members = {one.name for one in seen if one.name in assumed and _has_api_server(one)}
     members = [one for one in members if not (one.absent and one.host in no_members)]
-    together = await _merged(members, lambda one: connections[one.host], in_full=in_full)
+    together = await _together(members, lambda one: connections[one.host], in_full=in_full)
     return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen, together=together)
 
 
@@ -110,17 +111,24 @@ async def survey_dirs(
     members, _, read = await _all_at_once(
         reading, [], [partial(read_snapshot, str(one), None, in_full=in_full) for one in saved]
     )
-    together = await _merged(members, lambda _: Here(), in_full=in_full)
+    together = await _together(members, lambda _: Here(), in_full=in_full)
     return _survey("", members, read, in_full=in_full, found=found, together=together)
 
 
-async def _merged(
+async def _together(
     members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection], *, in_full: bool
-) -> tuple[MergedLog, ...]:
-    """The members' logs put together, unless one of them serves."""
+) -> tuple[tuple[Comparison, ...], tuple[MergedLog, ...]]:
+    """What only several members together tell, unless one of them serves: whether they hold the same, and their logs
+    put together, on top of a db that is not outvoted."""
     if any(isinstance(one.live, LiveEvidence) for one in members):
-        return ()
-    return await anyio.to_thread.run_sync(partial(merging.merge, members, at, in_full=in_full))
+        return (), ()
+
+    def tell() -> tuple[tuple[Comparison, ...], tuple[MergedLog, ...]]:
+        found = comparing.compare(members, at) if in_full else ()
+        out, _ = compared.outvoted(found)
+        return found, merging.merge(members, at, in_full=in_full, without=tuple(out))
+
+    return await anyio.to_thread.run_sync(tell)
 
 
 def _names(dirs: Sequence[Path]) -> list[str]:
@@ -159,7 +167,7 @@ def _survey(
     in_full: bool,
     found: Tools | None,
     hosts: Sequence[HostEvidence] = (),
-    together: tuple[MergedLog, ...] = (),
+    together: tuple[tuple[Comparison, ...], tuple[MergedLog, ...]] = ((), ()),
 ) -> Survey:
     known = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
     newest = max((one.version for one in known), key=tools.numbers, default=at_hand.version_of_images(members))
@@ -172,7 +180,8 @@ def _survey(
         etcd_version=newest,
         etcdutl_can_bump=all(tools.can_bump(one.version) for one in known) if known else tools.can_bump(newest),
         hosts=tuple(hosts),
-        merged=together,
+        compared=together[0],
+        merged=together[1],
     )
 
 

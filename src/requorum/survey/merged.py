@@ -45,16 +45,17 @@ class _Stretch:
     proven: bool = True
 
 
-def routes(members: Sequence[MemberEvidence]) -> tuple[Route, ...]:
+def routes(members: Sequence[MemberEvidence], without: Sequence[str] = ()) -> tuple[Route, ...]:
     """The best route of each cluster that the members' logs belong to, where it takes more than one member's own log.
 
-    Best is what leads furthest; then the db that leaves least to replay.
+    Best is what leads furthest; then the db that leaves least to replay. The dbs of members ``without`` do not count.
     """
     clusters = sorted({one.log.cluster_id for one in members if isinstance(one.log, LogEvidence)})
     found = []
     for cluster in clusters:
         group = [one for one in members if isinstance(one.log, LogEvidence) and one.log.cluster_id == cluster]
         own = [one for one in members if one in group or (isinstance(one.log, Unknown) and len(clusters) == 1)]
+        own = [one for one in own if one.name not in without]
         best = _best(group, own)
         if best is not None:
             found.append(best)

@@ -32,16 +32,21 @@ Where = Callable[[str], tuple[Connection, str]]
 
 
 def merge(
-    members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection], *, in_full: bool
+    members: Sequence[MemberEvidence],
+    at: Callable[[MemberEvidence], Connection],
+    *,
+    in_full: bool,
+    without: Sequence[str] = (),
 ) -> tuple[MergedLog, ...]:
-    """The logs that are worth putting together; exact where every file was read in full, a bound otherwise."""
+    """The logs that are worth putting together; exact where every file was read in full, a bound otherwise. The dbs of
+    members ``without`` are not built on."""
     found = []
 
     def where(name: str) -> tuple[Connection, str]:
         member = _named(members, name)
         return at(member), member.wal_dir
 
-    for route in merged.routes(members):
+    for route in merged.routes(members, without):
         tail = _exact(route, members, where) if in_full else None
         found.append(
             MergedLog(

@@ -3,20 +3,19 @@
 from requorum.survey.evidence import (
     DbEvidence,
     LiveEvidence,
-    LogEvidence,
     MemberEvidence,
     Survey,
     Unknown,
 )
 from requorum.verdict import values
-from requorum.verdict.membership import Electorate, electorate, majority, member_id
-from requorum.verdict.sources import ranked
+from requorum.verdict.membership import Electorate, electorate, majority
+from requorum.verdict.sources import basis, ranked
 from requorum.verdict.startasis import start_as_is, why_not
 from requorum.verdict.values import Finding, Loss, Source, StartAsIs, Verdict
+from requorum.verdict.versions import known_faults
 
 EXPIRES_SOON_DAYS = 14
 CLOCKS_APART_SECONDS = 2.0
-ASSUMPTION = "assumed: each disk kept what it had fsynced"
 
 
 def decide(survey: Survey) -> Verdict:
@@ -38,6 +37,9 @@ def decide(survey: Survey) -> Verdict:
             sources=sources,
             unsurveyed=cluster.unsurveyed,
             refusal=_refusal(survey, cluster),
+            basis=basis(survey, cluster),
+            differences=cluster.differences,
+            tie=cluster.tie,
         )
 
     if cluster.ambiguous:
@@ -47,14 +49,16 @@ def decide(survey: Survey) -> Verdict:
         return verdict(*alive)
     start, why_not_start = start_as_is(survey, cluster)
     if start is not None:
-        return verdict(values.START_AS_IS, _start_summary(start), (*_read_proof(cluster), *_start_proof(start)), start)
+        return verdict(
+            values.START_AS_IS, _start_summary(start), (*_read_proof(survey, cluster), *_start_proof(start)), start
+        )
     if not sources:
         return verdict(values.NOTHING, "no disk and no snapshot holds anything that can be used")
     best = sources[0]
     return verdict(
         values.REBUILD,
         f"rebuild from {best.id}: {loss_text(best.loss)}",
-        (f"not started as is: {why_not_start}", *_read_proof(cluster), *_source_proof(best)),
+        (f"not started as is: {why_not_start}", *_read_proof(survey, cluster), *_source_proof(best)),
     )
 
 
@@ -180,6 +184,9 @@ def _host_findings(survey: Survey) -> list[Finding]:
 
 def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
     out = _host_findings(survey)
+    if faults := known_faults(survey.etcd_version):
+        text = f"etcd {survey.etcd_version} is known to be bad: {'; '.join(faults)}. Upgrade once the cluster is back"
+        out.append(Finding(level="warning", subject="cluster", text=text))
     for member in survey.members:
         out += [
             Finding(level="danger" if level == "danger" else "warning", subject=member.name, text=text)
@@ -224,26 +231,36 @@ def _faults(member: MemberEvidence) -> list[Finding]:
     return out
 
 
-def _read_proof(cluster: Electorate) -> tuple[str, ...]:
+def _read_proof(survey: Survey, cluster: Electorate) -> tuple[str, ...]:
     """Which voters' logs were read to where, and what follows."""
-    lines, read = [], 0
-    for member in cluster.counted:
-        if not isinstance(member.log, LogEvidence):
-            continue
-        votes = member_id(member) in cluster.voters
-        if member.log.end_is_read:
-            read += votes
-        holes = sum(one.count for one in member.log.unreadable)
-        how = "read to its end" if member.log.end_is_read else f"its end is {member.log.end}"
-        how += f", {holes} entries unreadable" if holes else ""
+    found = basis(survey, cluster)
+    if found is None:
+        return ()
+    lines = []
+    for one in found.witnesses:
+        holes = sum(run.count for run in one.unreadable)
+        how = "read to its end" if one.to_end else "its end is damaged"
+        how += f", {holes} {'entry' if holes == 1 else 'entries'} unreadable" if holes else ""
+        if one.member != found.follows:
+            how += f", the same as {found.follows}'s up to {one.agrees_to}" if one.agrees_to else ", shares no entry"
         lines.append(
-            f"log of {member.name}: term {member.log.last_term}, index {member.log.last_index}, {how}"
-            + ("" if votes else " (does not vote)")
+            f"log of {one.member}: term {one.term}, index {one.index}, {how}"
+            + ("" if one.votes else " (does not vote)")
         )
-    if cluster.voters and read >= majority(len(cluster.voters)):
+    if found.voters and found.read >= found.needed:
         lines.append(
-            f"{read} of {len(cluster.voters)} voters' logs were read to their end: any write that was acknowledged is in "
-            f"at least one of them ({ASSUMPTION})"
+            f"{found.read} of {found.voters} voters' logs were read to their end: any write that was acknowledged is in "
+            f"at least one of them, and the highest log holds them all ({found.assumption})"
+        )
+    elif found.voters:
+        lines.append(
+            f"only {found.read} of {found.voters} voters' logs were read to their end, {found.needed} are needed for a "
+            f"proof: what only the others held cannot be known"
+        )
+    if found.may_surface:
+        lines.append(
+            f"entry {found.committed} is known to be committed; of what lies behind it, at most {found.may_surface} "
+            f"writes may never have been acknowledged, and come back all the same, as after any change of leader"
         )
     return tuple(lines)
 

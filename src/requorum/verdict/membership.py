@@ -6,9 +6,19 @@ only witness where no log is left. Not counted: another cluster id, a one-member
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from requorum.survey.evidence import DbEvidence, LogEvidence, MemberConfig, MemberEvidence, Survey, Unknown, VoterSet
+from requorum.survey.compared import outvoted
+from requorum.survey.evidence import (
+    Comparison,
+    DbEvidence,
+    LogEvidence,
+    MemberConfig,
+    MemberEvidence,
+    Survey,
+    Unknown,
+    VoterSet,
+)
 from requorum.verdict.values import Finding
 
 
@@ -17,7 +27,8 @@ class Electorate:
     """The cluster as its disks tell it.
 
     ``counted`` are the members whose disks belong to it. ``voter_sets`` are all that were in force from the lowest
-    known commit on, the last one last; empty when nothing tells.
+    known commit on, the last one last; empty when nothing tells. The data of ``diverged`` members differs from what a
+    majority holds: their logs count, their dbs do not.
     """
 
     cluster_id: int
@@ -26,6 +37,9 @@ class Electorate:
     unsurveyed: tuple[str, ...]
     findings: tuple[Finding, ...]
     ambiguous: str
+    diverged: tuple[str, ...] = ()
+    differences: tuple[Comparison, ...] = ()
+    tie: str = ""
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -63,6 +77,14 @@ def electorate(survey: Survey) -> Electorate:
             findings.append(Finding(level="warning", subject=member.name, text=f"nothing to read: {member.db.unknown}"))
         counted.append(member)
     counted, sets = _voter_sets(counted, findings)
+    names = {one.name for one in counted}
+    among = [replace(one, stands=tuple(two for two in one.stands if two.member in names)) for one in survey.compared]
+    out, tie = outvoted(among)
+    findings += [
+        Finding(level="danger", subject=name, text=f"diverged, and outvoted: {why}") for name, why in out.items()
+    ]
+    if tie and not ambiguous:
+        ambiguous = f"the members' data differs, and none has a majority: {tie}"
     return Electorate(
         cluster_id=chosen,
         counted=tuple(counted),
@@ -70,6 +92,9 @@ def electorate(survey: Survey) -> Electorate:
         unsurveyed=_unsurveyed(survey, counted, sets),
         findings=tuple(findings),
         ambiguous=ambiguous,
+        diverged=tuple(out),
+        differences=tuple(one for one in among if len({two.value for two in one.stands}) > 1),
+        tie=tie,
     )
 
 

@@ -27,8 +27,9 @@ from requorum.survey.evidence import (
 )
 from requorum.survey.runs import Runs, count, minus, union, within
 from requorum.verdict.membership import Electorate, majority, member_id
-from requorum.verdict.values import BARE_DB, MERGED_LOG, OWN_LOG, SNAPSHOT, Finding, Loss, Source
+from requorum.verdict.values import BARE_DB, MERGED_LOG, OWN_LOG, SNAPSHOT, Basis, Finding, Loss, Source, Witness
 
+ASSUMPTION = "assumed: each disk kept what it had fsynced"
 LEAST_BUMP = 1_000_000
 BLIND_BUMP = 1_000_000_000
 WORKBENCH = "requorum-workbench"
@@ -51,6 +52,53 @@ def ranked(survey: Survey, cluster: Electorate) -> tuple[tuple[Source, ...], tup
             found.append(source)
     found.sort(key=lambda one: (*loss_order(one.loss), _ORDER[one.kind], -one.to_term, -one.to_index, one.id))
     return tuple(found), tuple(findings)
+
+
+def basis(survey: Survey, cluster: Electorate) -> Basis | None:
+    """What the logs prove; None where there is no log."""
+    newest = _newest(cluster, tuple(one for one in survey.merged if _counts(one, cluster)))
+    logs = [(one, one.log) for one in cluster.counted if isinstance(one.log, LogEvidence)]
+    if newest.log is None:
+        return None
+    highest = newest.log
+    witnesses = tuple(
+        Witness(
+            member=member.name,
+            votes=member_id(member) in cluster.voters,
+            term=log.last_term,
+            index=log.last_index,
+            to_end=log.end_is_read,
+            unreadable=log.unreadable,
+            agrees_to=_agrees_to(log, highest),
+        )
+        for member, log in logs
+    )
+    committed = max(
+        [log.commit for _, log in logs]
+        + [one.db.consistent_index for one in cluster.counted if isinstance(one.db, DbEvidence)]
+    )
+    return Basis(
+        follows=next(member.name for member, log in logs if log is highest),
+        voters=len(cluster.voters),
+        needed=majority(len(cluster.voters)),
+        read=sum(1 for one in witnesses if one.votes and one.to_end),
+        witnesses=witnesses,
+        unproven=newest.unproven,
+        assumption=ASSUMPTION,
+        committed=committed,
+        may_surface=_behind(newest, committed)[0] if committed < newest.last else 0,
+    )
+
+
+def _agrees_to(log: LogEvidence, highest: LogEvidence) -> int:
+    """The last entry that two logs share; they are the same up to it."""
+    same = 0
+    for run in log.runs:
+        for other in highest.runs:
+            first, last = max(run.first, other.first), min(run.last, other.last)
+            if first <= last and run.term == other.term:
+                same = max(same, last)
+    return same
 
 
 def loss_order(loss: Loss) -> tuple[bool, int, bool, bool]:
@@ -93,7 +141,7 @@ def _counts(merged: MergedLog, cluster: Electorate) -> bool:
     """Whether a merged log is of this cluster, and its db counts."""
     names = {member.name for member in cluster.counted}
     follows = next((one for one in cluster.counted if one.name == merged.follows), None)
-    return follows is not None and (not merged.base or merged.base in names)
+    return follows is not None and (not merged.base or merged.base in names - set(cluster.diverged))
 
 
 def _newest(cluster: Electorate, together: tuple[MergedLog, ...]) -> _Newest:
@@ -103,7 +151,7 @@ def _newest(cluster: Electorate, together: tuple[MergedLog, ...]) -> _Newest:
     blank = _Newest(log=highest, last=0, point=_Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
     best = blank.point
     for member in cluster.counted:
-        if not isinstance(member.db, DbEvidence) or not member.db.sound:
+        if not isinstance(member.db, DbEvidence) or not member.db.sound or member.name in cluster.diverged:
             continue
         found = [_Point(index=member.db.applied_index, revision=member.db.revision, doubts=())]
         if isinstance(member.tail, Tail):
@@ -242,7 +290,7 @@ def _bump(loss: Loss, index: int, newest: _Newest, cluster: Electorate) -> int:
 
 def _of_member(member: MemberEvidence, newest: _Newest, cluster: Electorate) -> list[Source]:
     db = member.db
-    if not isinstance(db, DbEvidence) or not db.sound:
+    if not isinstance(db, DbEvidence) or not db.sound or member.name in cluster.diverged:
         return []
     stands = _Point(index=db.applied_index, revision=db.revision, doubts=())
     loss = _loss(stands, db.applied_index, newest)

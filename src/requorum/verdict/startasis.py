@@ -20,7 +20,12 @@ from requorum.verdict.values import LeftBehind, StartAsIs
 
 def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, str]:
     """The members to start, or why that would not do."""
-    reasons = {member.name: why_not(member) for member in cluster.counted}
+    reasons = {
+        member.name: "its data differs from what a majority holds"
+        if member.name in cluster.diverged
+        else why_not(member)
+        for member in cluster.counted
+    }
     fit = [member for member in cluster.counted if not reasons[member.name]]
     left = [LeftBehind(member=name, why=why) for name, why in reasons.items() if why]
     counted = {member.name for member in cluster.counted}

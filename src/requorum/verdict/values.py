@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from requorum.survey.evidence import Piece
+from requorum.survey.evidence import Comparison, Piece, Run
 
 HEALTHY = "healthy"
 START_AS_IS = "start as is"
@@ -82,6 +82,40 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Witness:
+    """One member's log as a witness: read to (term, index), ``to_end`` unless its end is damaged, and which entries of it
+    cannot be read. It holds the same as the log that is followed up to entry ``agrees_to`` (0: nothing shows that)."""
+
+    member: str
+    votes: bool
+    term: int
+    index: int
+    to_end: bool
+    unreadable: tuple[Run, ...]
+    agrees_to: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """Why the log of ``follows``, the highest, holds every acknowledged write: or why that is not proven (``unproven``).
+
+    An acknowledged write is in the logs of a majority of voters, so in one of any ``needed`` logs that were read to their
+    end; the highest of them holds all, by raft's election rule. ``committed`` is the highest entry that some disk shows to
+    be committed; at most ``may_surface`` writes behind it were perhaps never acknowledged, and come back all the same.
+    """
+
+    follows: str
+    voters: int
+    needed: int
+    read: int
+    witnesses: tuple[Witness, ...]
+    unproven: str
+    assumption: str
+    committed: int
+    may_surface: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehind:
     """A member that is not started, and why."""
 
@@ -109,6 +143,8 @@ class Verdict:
 
     ``sources`` are ranked, best first. ``start`` is there when ``kind`` is "start as is". ``refusal`` says why nothing
     may be done although there is something to do it with. ``unsurveyed`` are voters of which nothing was read.
+    ``basis`` is the proof, where there is a log. ``differences`` are points of their history at which members do not
+    hold the same; ``tie`` says that none of them has a majority: then only the operator can tell who is right.
     """
 
     schema: Literal["requorum/Verdict/v1"] = "requorum/Verdict/v1"
@@ -123,6 +159,9 @@ class Verdict:
     sources: tuple[Source, ...]
     unsurveyed: tuple[str, ...]
     refusal: str = ""
+    basis: Basis | None = None
+    differences: tuple[Comparison, ...] = ()
+    tie: str = ""
 
     @property
     def source(self) -> Source | None:
