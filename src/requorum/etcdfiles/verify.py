@@ -48,16 +48,20 @@ class KeysWanted:
 
 @dataclass(frozen=True)
 class States:
-    """What the live keys came to after each of the last revisions: one number each, the same on every member that holds
-    the same. A compaction does not change it, since it leaves what is live."""
+    """What the records up to each of the last revisions come to, as sums of digests that members can be compared by.
+
+    ``live``: of what is live then; a compaction does not change it. ``alls``: of all records; differences of it tell what
+    was written in between, on every member that was not compacted there.
+    """
 
     mains: "array[int]"
-    sums: "array[int]"
+    live: "array[int]"
+    alls: "array[int]"
 
-    def at(self, revision: int) -> Optional[int]:
-        """The number after a revision, ``None`` where it is not known any more."""
+    def at(self, revision: int) -> Optional[Tuple[int, int]]:
+        """(live, all) after a revision, ``None`` where it is not known any more."""
         found = bisect_right(self.mains, revision) - 1
-        return self.sums[found] if found >= 0 else None
+        return (self.live[found], self.alls[found]) if found >= 0 else None
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,8 @@ class _Walk:
         self.crc = 0
         self.total_keys = 0
         self.live_keys: Dict[bytes, int] = {}
-        self.sum = 0
-        self.mains, self.sums = array("q"), array("Q")
+        self.sum = self.all = 0
+        self.mains, self.sums, self.alls = array("q"), array("Q"), array("Q")
         self.live: Dict[bytes, KeyValue] = {}
         self.leases: Set[int] = set()
         self.gaps: List[Tuple[int, int]] = []
@@ -238,14 +242,16 @@ class _Walk:
 
     def stated(self) -> States:
         self.state()
-        return States(self.mains, self.sums)
+        return States(self.mains, self.sums, self.alls)
 
     def state(self) -> None:
-        """Write down what the live keys come to after the last revision."""
+        """Write down what all comes to after the last revision."""
         self.mains.append(self.last_main)
         self.sums.append(self.sum & 0xFFFFFFFFFFFFFFFF)
+        self.alls.append(self.all & 0xFFFFFFFFFFFFFFFF)
         if len(self.mains) > 2 * STATES_KEPT:
-            del self.mains[:STATES_KEPT], self.sums[:STATES_KEPT]
+            for one in (self.mains, self.sums, self.alls):
+                del one[:STATES_KEPT]
 
     def records(self, page: Page) -> None:
         raw = bytes(page.data)
@@ -271,6 +277,8 @@ class _Walk:
                 if not tombstone:
                     self.live_keys[b""] = 0  # the mark that --bump-revision leaves; 3.6 counts it as a key
                 continue
+            digest = zlib.crc32(raw[start : middle + vsize]) * _SPREAD
+            self.all += digest
             if tombstone:
                 self.sum -= self.live_keys.pop(key, 0)
                 self.live.pop(key, None)
@@ -278,7 +286,6 @@ class _Walk:
             if mod != main:
                 self.note(page.pgid, "record", f"revision {main} holds a record of revision {mod}")
                 continue
-            digest = zlib.crc32(raw[start : middle + vsize]) * _SPREAD
             self.sum += digest - self.live_keys.get(key, 0)
             self.live_keys[key] = digest
             if self.wanted.wants(key, lease):

@@ -48,8 +48,8 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-def lay_out(root: Path, members: int, etcd_dir: Path, name: str) -> list[Member]:
-    """Write each member's config file and the cluster's inventory."""
+def lay_out(root: Path, members: int, etcd_dir: Path, name: str, *, later: int = 0) -> list[Member]:
+    """Write each member's config file and the cluster's inventory. The last ``later`` ones join when the others run."""
     ports = free_ports(2 * members)
     found = [
         Member(
@@ -60,8 +60,9 @@ def lay_out(root: Path, members: int, etcd_dir: Path, name: str) -> list[Member]
         )
         for n in range(members)
     ]
-    together = ",".join(f"{one.name}={one.peer_url}" for one in found)
-    for one in found:
+    for at, one in enumerate(found):
+        joins = at >= members - later
+        together = ",".join(f"{other.name}={other.peer_url}" for other in found[: at + 1 if joins else members - later])
         one.folder.mkdir(parents=True)
         one.config.write_text(
             f"# etcd {one.name}, as its operator wrote it\n"
@@ -73,7 +74,7 @@ def lay_out(root: Path, members: int, etcd_dir: Path, name: str) -> list[Member]
             f"advertise-client-urls: {one.client_url}\n"
             f"initial-cluster: {together}\n"
             f"initial-cluster-token: {name}\n"
-            f"initial-cluster-state: new\n"
+            f"initial-cluster-state: {'existing' if joins else 'new'}\n"
             f"logger: zap\n"
             f"enable-grpc-gateway: true\n"
         )
@@ -107,12 +108,14 @@ def start(members: Sequence[Member], etcd_dir: Path) -> list["subprocess.Popen[b
 
 
 def wait_ready(member: Member, deadline: float) -> None:
-    """Wait until a member serves writes."""
+    """Wait until a member serves: a learner serves nothing but this answer."""
     while True:
         gateway = Gateway(member.client_url)
         try:
             gateway.call("/v3/kv/range", {"key": "Lw=="})
         except NoAnswer as err:
+            if "not supported for learner" in str(err):
+                return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{member.name} does not answer: {err}") from err
             time.sleep(0.05)

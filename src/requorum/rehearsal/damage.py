@@ -6,7 +6,7 @@ Their names and what etcd makes of each are those of the damage matrix that requ
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,7 @@ from requorum.etcdfiles import bbolt, datadir, mvcc, snapfile, wal, walscan
 from requorum.etcdfiles.bbolt import Bolt, Page
 from requorum.etcdfiles.walscan import Record
 
-Damage = Callable[[Path, Random], None]
+Damage = Callable[[Path, Random], object]
 
 
 class Missed(Exception):
@@ -140,13 +140,16 @@ def middle_wal_flipped(data_dir: Path, rng: Random) -> None:
     _flip(rng.choice([one for one in _entries(data_dir) if one.path == path]), rng)
 
 
-def tail_flipped(data_dir: Path, rng: Random) -> None:
-    """One bit is wrong in an entry that the db does not hold yet."""
+def tail_flipped(data_dir: Path, rng: Random, but: Collection[int] = ()) -> int:
+    """One bit is wrong in an entry that the db does not hold yet, and that is none of ``but``; returns its index."""
     above = consistent_index(data_dir)
     found = [one for one in _entries(data_dir) if wal.entry_index(one.data) > above]
-    if len(found) < 2:
+    found = [one for one in found[:-1] if wal.entry_index(one.data) not in but]
+    if not found:
         raise Missed("the log holds nothing above the db")
-    _flip(rng.choice(found[:-1]), rng)
+    hit = rng.choice(found)
+    _flip(hit, rng)
+    return wal.entry_index(hit.data)
 
 
 def _flip(record: Record, rng: Random) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from requorum.rehearsal import cluster, wreck
+from requorum.rehearsal import cluster, damage, wreck
 from requorum.rehearsal.audit import Audit, audit
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.drive import Driver, WrongEnd
@@ -23,6 +23,8 @@ from requorum.rehearsal.scenarios import Scenario, Vacuous
 WRITERS = 12
 WRITES = 2000
 LOAD_SECONDS = 180.0
+PATIENCE = 100
+"""Requests in a row without an answer that a writer bears where a leader is to change."""
 ATTEMPTS = 3
 """A load whose damage would be vacuous is made again, so often at most; a result never is."""
 
@@ -60,6 +62,7 @@ class Stage:
     root: Path
     etcd_dir: Path
     members: list[Member]
+    running: "list[subprocess.Popen[bytes]]"
     rng: Random
     load: Load
     driver: Driver
@@ -128,13 +131,14 @@ def _set_up(root: Path, scenario: Scenario, count: int, seed: int, etcd_dir: Pat
     """Start a cluster, load it, kill it under load, wreck it."""
     rng = Random(seed)  # noqa: S311 - reproducible damage, not a secret
     show(f"starting {count} etcd member{'s' if count > 1 else ''}", False)
-    members = cluster.lay_out(root, count, etcd_dir, "rehearsal")
-    running = cluster.start(members, etcd_dir)
-    load = Load([one.client_url for one in members], WRITERS, seed)
+    members = cluster.lay_out(root, count + scenario.later, etcd_dir, "rehearsal", later=scenario.later)
+    running = cluster.start(members[:count], etcd_dir)
+    load = Load([one.client_url for one in members[:count]], WRITERS, seed, patience=PATIENCE if scenario.event else 3)
     stage = Stage(
         root=root,
         etcd_dir=etcd_dir,
         members=members,
+        running=running,
         rng=rng,
         load=load,
         driver=Driver(root=root, inventory=root / "inventory.yaml"),
@@ -144,17 +148,27 @@ def _set_up(root: Path, scenario: Scenario, count: int, seed: int, etcd_dir: Pat
     if scenario.snapshot:
         load.wait_for(WRITES // 2, LOAD_SECONDS, stage.tell_live)
         stage.snapshot = _save_snapshot(stage)
+    if scenario.event:
+        load.wait_for(WRITES // 2, LOAD_SECONDS, stage.tell_live)
+        scenario.event(stage)
     load.wait_for(WRITES + rng.randrange(200), LOAD_SECONDS, stage.tell_live)
+    if scenario.last:
+        scenario.last(stage)
+        load.wait_for(load.acknowledged + 100, LOAD_SECONDS, stage.tell_live)
     in_flight = sum(load.in_flight)
     cluster.kill_at_once(running)
     load.stop()
     stage.tell(f"killed under load: {load.acknowledged} writes acknowledged, {in_flight} requests in flight")
     if not in_flight:
         raise Vacuous("no request was in flight when the members were killed")
-    lags = [disk for one in members if (disk := wreck.look(one)).last_index > disk.consistent_index]
+    there = [one for one in members if one.data_dir.exists()]
+    lags = [disk for one in there if (disk := wreck.look(one)).last_index > disk.consistent_index]
     if not lags:
         raise Vacuous("no db lags its log")
-    scenario.wreck(members, rng)
+    try:
+        scenario.wreck(members, rng)
+    except damage.Missed as err:
+        raise Vacuous(str(err)) from err
     stage.after_wreck = {one.name: wreck.fingerprint(one.data_dir) for one in members}
     stage.tell(f"wrecked: {scenario.about}")
     return stage
@@ -188,7 +202,7 @@ def _play(stage: Stage, scenario: Scenario, seed: int) -> Result:
         acknowledged=found.acknowledged,
         lost=len(found.lost),
         predicted_lost_max=predicted,
-        predicted_why="no disk was left to count from" if predicted is None else "",
+        predicted_why=f"no {'log' if scenario.blind else 'disk'} was left to count from" if predicted is None else "",
         down_seconds=round(down, 1),
         passed=not problems,
         why="; ".join(problems),
@@ -242,9 +256,11 @@ def _unchanged(stage: Stage, answer: dict[str, Any]) -> list[str]:
 def _as_expected(stage: Stage, scenario: Scenario, answer: dict[str, Any], found: Audit) -> list[str]:
     problems = []
     predicted = answer["predicted_lost_max"]
-    if predicted is None and not scenario.snapshot:
+    if predicted is None and not (scenario.snapshot or scenario.blind):
         problems.append("the loss was not predicted although disks were left")
-    if predicted is not None and len(found.lost) > predicted:
+    if scenario.blind and not any("not proven" in one for one in answer.get("warnings", ())):
+        problems.append("it was not said that the loss is not proven")
+    if predicted is not None and len(found.lost) > predicted and not scenario.blind:
         problems.append(f"{len(found.lost)} acknowledged writes are lost, {predicted} at most were predicted")
     if scenario.nothing_lost and found.lost:
         first = found.lost[0]

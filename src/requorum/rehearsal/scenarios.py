@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
-from requorum.rehearsal import damage, wreck
+from requorum.rehearsal import damage, events, wreck
 from requorum.rehearsal.cluster import Member
+
+if TYPE_CHECKING:
+    from requorum.rehearsal.rehearse import Stage
 
 
 class Vacuous(Exception):
@@ -19,6 +23,9 @@ class Scenario:
     ``wreck`` damages the disks of the killed members, or raises :class:`Vacuous`. ``verdict`` is what requorum must
     say, ``nothing_lost`` whether every acknowledged write must survive. ``course`` is how requorum is driven: straight
     through, killed midway and resumed, or rolled back in between. ``snapshot``: one is taken halfway through the load.
+    ``event`` happens halfway through, too; ``later`` members are configured, but not part of the cluster at first.
+    ``last`` happens just before all are killed. ``blind``: no log is left to count from, so more may be lost than what
+    the disks show; that must be said.
     """
 
     name: str
@@ -29,6 +36,10 @@ class Scenario:
     course: str = "straight"
     snapshot: bool = False
     least_members: int = 1
+    event: Callable[["Stage"], None] | None = None
+    last: Callable[["Stage"], None] | None = None
+    later: int = 0
+    blind: bool = False
 
 
 def _nothing(members: list[Member], rng: Random) -> None:
@@ -78,6 +89,38 @@ def _each_differently(members: list[Member], rng: Random) -> None:
         damage.last_wal_cut_in_a_record(member.data_dir, rng)
 
 
+def _wals_gone(members: list[Member], rng: Random) -> None:
+    for member in members:
+        damage.wal_gone(member.data_dir, rng)
+
+
+def _diverge_one(members: list[Member], rng: Random) -> None:
+    """A member that does not hold the highest log alone: the others can start without it."""
+    disks = {member.name: wreck.look(member) for member in members}
+    lowest = min(members, key=lambda one: (disks[one.name].last_term, disks[one.name].last_index))
+    damage.value_flipped(lowest.data_dir, rng)
+
+
+def _tails_flipped(members: list[Member], rng: Random) -> None:
+    """Every log that is there loses one entry that no db holds, each another one."""
+    hit: set[int] = set()
+    for member in members:
+        if member.data_dir.exists():
+            hit.add(damage.tail_flipped(member.data_dir, rng, hit))
+
+
+def _restart_leader(stage: "Stage") -> None:
+    events.restart_leader(stage.members, stage.running, stage.etcd_dir)
+
+
+def _cut_leader_off(stage: "Stage") -> None:
+    events.cut_leader_off(stage.members, stage.running)
+
+
+def _add_member(stage: "Stage") -> None:
+    events.add_member(stage.members, stage.members[-1])
+
+
 def _dbs_torn(members: list[Member], rng: Random) -> None:
     for member, tear in zip(members, (damage.leaf_zeroed, damage.root_zeroed, damage.db_cut), strict=False):
         tear(member.data_dir, rng)
@@ -119,6 +162,42 @@ SCENARIOS = (
         wreck=_dbs_torn,
         verdict="rebuild",
         nothing_lost=True,
+    ),
+    Scenario(
+        name="wal-gone",
+        about="every WAL is gone, the dbs stay: etcd would start, and swallow writes",
+        wreck=_wals_gone,
+        verdict="rebuild",
+        nothing_lost=False,
+        blind=True,
+    ),
+    Scenario(
+        name="diverged",
+        about="one member's data differs from the others', which no etcd sees",
+        wreck=_diverge_one,
+        verdict="start as is",
+        nothing_lost=True,
+        least_members=3,
+    ),
+    Scenario(
+        name="mixed-terms",
+        about="leaders changed, the last one was cut off while it went on; then a bit flipped in every WAL's tail",
+        wreck=_tails_flipped,
+        verdict="rebuild",
+        nothing_lost=True,
+        least_members=3,
+        event=_restart_leader,
+        last=_cut_leader_off,
+    ),
+    Scenario(
+        name="member-added-in-the-tail",
+        about="a member was added just before the power cut; a bit flipped in every WAL's tail",
+        wreck=_tails_flipped,
+        verdict="rebuild",
+        nothing_lost=True,
+        least_members=3,
+        last=_add_member,
+        later=1,
     ),
     Scenario(
         name="one-disk-left",

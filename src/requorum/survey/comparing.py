@@ -1,11 +1,11 @@
 """Compare what the members of a cluster hold at points of their common history.
 
-Compared are the live keys at a revision that several members have, and the revision that each is at after the same log
+Compared are the records up to a revision that several members have, and the revision that each is at after the same log
 entry: etcd 3.5.0 to 3.5.2 can skip an entry after a crash, or apply it twice (etcd#13766), and one flipped byte in a db
 is seen by no etcd.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from requorum.errors import RequorumError
 from requorum.hosts.connection import Connection
@@ -26,32 +26,49 @@ def compare(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Co
 
 
 def _keys(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection]) -> list[Comparison]:
-    """At each member's revision, the keys of all that have come so far and were not compacted past it."""
+    """At each member's revision, the records of all that have come so far and were not compacted past it."""
     dbs = {
         one.name: one.db
         for one in members
         if isinstance(one.db, DbEvidence) and one.db.sound and isinstance(one.db.checked, Checked)
     }
-    revisions = tuple(sorted({db.revision for db in dbs.values()}))
-    known: dict[str, tuple[int | None, ...]] = {}
+    revisions = sorted({db.revision for db in dbs.values()})
+    compacted = {revision: _compacted(dbs.values(), revision) for revision in revisions}
+    asked = tuple(sorted({*revisions, *compacted.values()}))
+    known: dict[str, dict[int, tuple[int, int] | None]] = {}
     for member in members:
         if member.name in dbs and not at(member).bare:
             try:
-                known[member.name] = at(member).call(disks.states_at, dbs[member.name].path, revisions)
+                said = at(member).call(disks.states_at, dbs[member.name].path, asked)
             except RequorumError:
                 continue
+            known[member.name] = dict(zip(asked, said, strict=True))
     return [
         Comparison(
-            what=f"the keys at revision {revision}",
+            what=f"the records up to revision {revision}",
             stands=tuple(
-                Stand(member=name, value=f"{state:x}")
+                Stand(member=name, value=value)
                 for name, states in known.items()
                 if dbs[name].compact_revision <= revision <= dbs[name].revision
-                and (state := states[number]) is not None
+                and (value := _value(states[compacted[revision]], states[revision]))
             ),
         )
-        for number, revision in enumerate(revisions)
+        for revision in revisions
     ]
+
+
+def _compacted(dbs: Iterable[DbEvidence], revision: int) -> int:
+    """The revision up to which some of the members that are compared at ``revision`` were compacted."""
+    return max(db.compact_revision for db in dbs if db.compact_revision <= revision <= db.revision)
+
+
+def _value(compacted: tuple[int, int] | None, now: tuple[int, int] | None) -> str:
+    """What was live at the compaction, and all that was written since; only what is live now where that is too long ago."""
+    if now is None:
+        return ""
+    if compacted is None:
+        return f"{now[0]:x}"
+    return f"{(now[1] - compacted[1]) % (1 << 64) ^ compacted[0]:x}"
 
 
 def _revisions(members: Sequence[MemberEvidence]) -> list[Comparison]:

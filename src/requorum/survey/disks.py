@@ -98,8 +98,8 @@ def _read_member(
     return db, log_evidence, _tail(facts, log, verified, applied)
 
 
-def states_at(db: str, revisions: tuple[int, ...]) -> tuple[int | None, ...]:
-    """What the keys of a db that was read in full came to after some revisions; None where it is not known."""
+def states_at(db: str, revisions: tuple[int, ...]) -> tuple[tuple[int, int] | None, ...]:
+    """What a db that was read in full came to after some revisions (:class:`States`); None where it is not known."""
     known = _STATES.get(db)
     return tuple(known.at(one) if known is not None else None for one in revisions)
 

@@ -193,7 +193,7 @@ class Stand:
 class Comparison:
     """What the members' data comes to at one point of their common history: it must be the same for all.
 
-    ``what``: "the keys at revision N" or "the revision after entry N".
+    ``what``: "the records up to revision N" or "the revision after entry N".
     """
 
     what: str

@@ -281,8 +281,8 @@ def _start_proof(start: StartAsIs) -> tuple[str, ...]:
 def _source_proof(source: Source) -> tuple[str, ...]:
     what = {
         values.OWN_LOG: f"replay entries {source.from_index + 1} to {source.to_index} of {source.member}'s log onto its db",
-        values.MERGED_LOG: f"replay entries {source.from_index + 1} to {source.to_index}, out of several members' logs, "
-        + (f"onto {source.member}'s db" if source.db else "from the first one on"),
+        values.MERGED_LOG: f"replay entries {source.from_index + 1} to {source.to_index} "
+        + (f"onto {source.member}'s db" if source.db else "onto nothing: the log reaches back to its start"),
         values.BARE_DB: f"take {source.member}'s db as it is",
         values.SNAPSHOT: f"restore {source.db}",
     }[source.kind]

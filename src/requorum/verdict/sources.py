@@ -50,7 +50,7 @@ def ranked(survey: Survey, cluster: Electorate) -> tuple[tuple[Source, ...], tup
         source = _of_snapshot(snapshot, survey, newest, cluster, findings)
         if source is not None:
             found.append(source)
-    found.sort(key=lambda one: (*loss_order(one.loss), _ORDER[one.kind], -one.to_term, -one.to_index, one.id))
+    found.sort(key=_rank)
     return tuple(found), tuple(findings)
 
 
@@ -135,6 +135,12 @@ class _Newest:
         """Whether the highest log has this term at an index, as far as it tells."""
         own = _term_at(self.log, index) if self.log else 0
         return own in (0, term)
+
+
+def _rank(one: Source) -> tuple[object, ...]:
+    """Less is better. Where no loss is known, the revision is all there is to go by."""
+    blind = 0 if one.loss.known else -one.revision
+    return *loss_order(one.loss), blind, _ORDER[one.kind], -one.to_term, -one.to_index, one.id
 
 
 def _counts(merged: MergedLog, cluster: Electorate) -> bool:
@@ -264,6 +270,9 @@ def _unproven(cluster: Electorate) -> str:
 
 def _loss(source: _Point, shared: int, newest: _Newest) -> Loss:
     """What a source loses that stands at ``source``, and shares the newest history up to the entry ``shared``."""
+    if newest.log is None:
+        why_not = "no log is left to tell what was written after a db was last saved"
+        return Loss(at_most=-1, exact=False, why=(why_not,), unproven=newest.unproven or why_not)
     why: tuple[str, ...] = source.doubts
     lost = 0
     reached = shared
@@ -351,7 +360,7 @@ def _of_merged(merged: MergedLog, newest: _Newest, cluster: Electorate) -> Sourc
         )
         loss = replace(loss, exact=False, unproven=loss.unproven or why)
     return Source(
-        id=f"merged log on {merged.base}'s db" if merged.base else "merged log from its first entry",
+        id=_name_of(merged),
         kind="merged log",
         member=lies.name,
         host=lies.host,
@@ -369,6 +378,13 @@ def _of_merged(merged: MergedLog, newest: _Newest, cluster: Electorate) -> Sourc
         alarms=db.alarms if db else (),
         pieces=merged.pieces,
     )
+
+
+def _name_of(merged: MergedLog) -> str:
+    if merged.base:
+        return f"merged log on {merged.base}'s db"
+    whose = {piece.member for piece in merged.pieces}
+    return f"{whose.pop()}: log from its first entry" if len(whose) == 1 else "merged log from its first entry"
 
 
 def _of_snapshot(
