@@ -29,7 +29,9 @@ from requorum.survey.evidence import (
     LogEvidence,
     MemberConfig,
     MemberEvidence,
+    MergedLog,
     Peer,
+    Piece,
     Place,
     ProcessDeployment,
     ProcessEvidence,
@@ -40,9 +42,10 @@ from requorum.survey.evidence import (
     Unknown,
     VoterSet,
 )
+from requorum.survey.merged import Route, routes
 from requorum.verdict import values
 from requorum.verdict.decide import decide
-from requorum.verdict.values import BARE_DB, Source, Verdict
+from requorum.verdict.values import BARE_DB, OWN_LOG, Source, Verdict
 
 pytestmark = pytest.mark.timeout(120)
 T = TypeVar("T")
@@ -174,7 +177,18 @@ class Wrecked:
 
     def lost_by_source(self, source: Source) -> int:
         """How many acknowledged writes a rebuild from this source loses."""
+        if source.pieces:
+            return self.lost_by(replayed(self.raft, source.member, source.from_index, source.pieces))
         return self.lost_by(self.raft.voters[int(source.member[1:]) - 1].log[: source.to_index])
+
+
+def replayed(raft: Raft, base: str, from_index: int, pieces: Sequence[Piece]) -> list[Entry]:
+    """What a db and the pieces of other members' logs come to."""
+    log = raft.voters[int(base[1:]) - 1].log[:from_index] if base else []
+    for piece in pieces:
+        assert piece.first == len(log) + 1, "there is a gap"
+        log = [*log, *raft.voters[int(piece.member[1:]) - 1].log[piece.first - 1 : piece.last]]
+    return log
 
 
 DAMAGE = ("none", "none", "none", "disk", "log", "db", "bad db", "hole", "hole", "cut", "broken")
@@ -194,8 +208,29 @@ def wrecks(draw: st.DrawFn, damage: Sequence[str] = DAMAGE) -> Wrecked:
         members=members,
         etcd_version="3.5.30",
         etcdutl_can_bump=True,
+        merged=tuple(_merged(raft, route) for route in routes(members)),
     )
     return Wrecked(raft, survey)
+
+
+def _merged(raft: Raft, route: Route) -> MergedLog:
+    base = route.base.name if route.base else ""
+    log = replayed(raft, base, route.from_index, route.pieces)
+    return MergedLog(
+        follows=route.follows,
+        base=base,
+        pieces=route.pieces,
+        tail=Tail(
+            from_index=route.from_index,
+            to_index=route.to_index,
+            to_term=route.to_term,
+            revision=_revision(log, len(log)),
+            writes=tuple(
+                Run(first=n, last=n) for n in range(route.from_index + 1, route.to_index + 1) if log[n - 1].writes
+            ),
+            doubts=(),
+        ),
+    )
 
 
 def _wreck(draw: st.DrawFn, raft: Raft, number: int, damage: str) -> MemberEvidence:
@@ -290,6 +325,7 @@ def _log(
         possible_writes=tuple(Run(first=n, last=n) for n in whole if voter.log[n - 1].writes),
         unreadable=(Run(first=hole, last=hole),) if damage == "hole" else (),
         faults=(Fault(path="/d/wal", offset=4096, kind="checksum", detail="wrong", index=hole),) if hole else (),
+        peers=tuple(Peer(id=one, name=f"m{one}", peer_urls=(_url(one),)) for one in ids),
     )
 
 
@@ -411,6 +447,32 @@ def test_a_loss_is_never_hidden(wrecked: Wrecked) -> None:
             assert wrecked.lost_by_source(source) <= source.loss.at_most, source
 
 
+@more
+@given(wrecks())
+def test_a_merged_log_is_the_one_that_it_follows(wrecked: Wrecked) -> None:
+    """Entry by entry, as far as it is called proven."""
+    for one in wrecked.survey.merged:
+        if all(piece.proven for piece in one.pieces):
+            log = replayed(wrecked.raft, one.base, one.tail.from_index, one.pieces)
+            assert len(log) == one.tail.to_index
+            assert log == wrecked.raft.voters[int(one.follows[1:]) - 1].log[: len(log)]
+
+
+@more
+@given(wrecks(damage=("none", "none", "bad db", "hole")))
+def test_with_a_majority_of_whole_logs_nothing_is_lost(wrecked: Wrecked) -> None:
+    """As long as there is a db to build on, or the logs reach back to the start."""
+    verdict = decide(wrecked.survey)
+    logs = [one.log for one in wrecked.survey.members if isinstance(one.log, LogEvidence)]
+    if sum(not one.unreadable for one in logs) < wrecked.raft.majority:
+        return
+    if verdict.kind == values.REBUILD:
+        assert verdict.source is not None
+        assert wrecked.lost_by_source(verdict.source) == 0
+    else:
+        assert verdict.kind == values.START_AS_IS
+
+
 @many
 @given(wrecks())
 def test_no_bump_only_where_nothing_is_lost(wrecked: Wrecked) -> None:
@@ -426,7 +488,7 @@ def test_a_bare_db_never_beats_its_own_log(wrecked: Wrecked) -> None:
     """Replaying a member's log onto its db never loses more than the db alone."""
     verdict = decide(wrecked.survey)
     for source in verdict.sources:
-        if source.kind != BARE_DB:
+        if source.kind == OWN_LOG:
             bare = next(one for one in verdict.sources if one.kind == BARE_DB and one.member == source.member)
             assert source.loss.at_most <= bare.loss.at_most
 

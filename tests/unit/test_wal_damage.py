@@ -338,6 +338,29 @@ def test_a_flipped_bit_of_a_hard_states_type_costs_no_entry(tmp_path: Path, bit:
     assert log.damage
 
 
+def test_what_damage_may_have_replaced_does_not_count(tmp_path: Path) -> None:
+    """A damaged record at a change of term may be the new leader's first one, and have replaced an entry before it: that
+    one is not believed. Entries that were committed before are."""
+    old = [entry(n) for n in range(1, 6)]
+    raw, _ = chain([metadata(), *old, entry(5, term=3), entry(6, term=3)])
+    hit = frames_of(raw + TAIL)[-2]
+    log = read(tmp_path / "one", overwrite(raw, hit.data_at + 12, b"\xff\xff") + TAIL)
+    assert indexes(log) == [1, 2, 3, 4, 6]
+    assert log.unreadable == (5,)
+    raw, _ = chain([metadata(), *old, state(term=2, vote=1 << 60, commit=5), entry(6, term=3), entry(7, term=3)])
+    hit = frames_of(raw + TAIL)[-2]
+    log = read(tmp_path / "other", overwrite(raw, hit.data_at + 12, b"\xff\xff") + TAIL)
+    assert indexes(log) == [1, 2, 3, 4, 5, 7]
+
+
+def test_within_a_term_damage_replaces_nothing(tmp_path: Path) -> None:
+    """A leader never replaces its own entries: what comes before a damaged one of the same term is believed."""
+    raw, _ = chain([metadata(), *(entry(n) for n in range(1, 9))])
+    hit = frames_of(raw + TAIL)[-3]
+    log = read(tmp_path / "wal", overwrite(raw, hit.data_at + 12, b"\xff\xff") + TAIL)
+    assert indexes(log) == [1, 2, 3, 4, 5, 7, 8]
+
+
 def test_a_half_written_last_record_is_torn(tmp_path: Path) -> None:
     """A sector of zeroes in the last record, zeroes behind it: the log ends before it, and nothing else is lost."""
     raw, _ = chain([metadata(), *(entry(n) for n in range(1, 6)), entry(6, data=b"y" * 3000)])

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from requorum.etcdfiles import bbolt, datadir, mvcc, snapfile, wal, walscan
 from requorum.etcdfiles.bbolt import Bolt, Page
@@ -246,14 +247,16 @@ def _leaves(bolt: Bolt) -> list[Page]:
     return sorted(found, key=lambda one: bytes(bbolt.leaf_items(one)[0].key) if one.count else b"")
 
 
-def _on_a_leaf(data_dir: Path, rng: Random, where: str = "any") -> tuple[str, int, Page]:
+def _on_a_leaf(data_dir: Path, rng: Random, where: Literal["any", "old", "last"] = "any") -> tuple[str, int, Page]:
     """The db's path, the byte at which a leaf of the key bucket begins, and the leaf."""
     path = _layout(data_dir).db
     with Bolt(path) as bolt:
         leaves = [one for one in _leaves(bolt) if one.count]
         if len(leaves) < 2:
             raise Missed("the db has too few pages")
-        page = leaves[-1] if where == "last" else rng.choice(leaves[:-1])
+        page = (
+            leaves[-1] if where == "last" else rng.choice(leaves[: len(leaves) // 2] if where == "old" else leaves[:-1])
+        )
         return path, page.pgid * bolt.meta.page_size, page
 
 
@@ -302,8 +305,8 @@ def record_broken(data_dir: Path, rng: Random) -> None:
 
 
 def value_flipped(data_dir: Path, rng: Random) -> None:
-    """A byte of a value is another: no etcd can see that."""
-    path, at, page = _on_a_leaf(data_dir, rng)
+    """A byte of an older value is another, one that every db holds: no etcd can see that, only a comparison can."""
+    path, at, page = _on_a_leaf(data_dir, rng, "old")
     for item in bbolt.leaf_items(page):
         spot = bytes(item.value).find(b'"data":"')
         if spot > 0:

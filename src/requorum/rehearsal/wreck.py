@@ -48,6 +48,12 @@ def lose_disk(member: Member) -> None:
     shutil.rmtree(member.data_dir)
 
 
+def sha256_of(path: Path) -> str:
+    """A file's content as one number."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 Fingerprint = dict[str, tuple[object, ...]]
 
 
@@ -63,8 +69,7 @@ def fingerprint(folder: Path) -> Fingerprint:
         }
         content = ""
         if path.is_file() and not path.is_symlink():
-            with path.open("rb") as file:
-                content = hashlib.file_digest(file, "sha256").hexdigest()
+            content = sha256_of(path)
         found[str(path.relative_to(folder))] = (
             content,
             info.st_uid,

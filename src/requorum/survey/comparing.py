@@ -16,12 +16,12 @@ from requorum.survey.runs import count, within
 
 def compare(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection]) -> tuple[Comparison, ...]:
     """Compare the members of each cluster; nothing where fewer than two can be compared."""
-    clusters = sorted({one.log.cluster_id if isinstance(one.log, LogEvidence) else 0 for one in members})
+    clusters = sorted({one.log.cluster_id for one in members if isinstance(one.log, LogEvidence)})
     found: list[Comparison] = []
-    for cluster in clusters:
-        group = [one for one in members if (one.log.cluster_id if isinstance(one.log, LogEvidence) else 0) == cluster]
-        if cluster or len(clusters) == 1:
-            found += [*_keys(group, at), *_revisions(group)]
+    for cluster in clusters or [0]:
+        # A member without a log is of the one cluster that there is; of several, nobody can tell which.
+        group = [one for one in members if _cluster(one, clusters) == cluster]
+        found += [*_keys(group, at), *_revisions(group)]
     return tuple(one for one in found if len(one.stands) > 1)
 
 
@@ -93,6 +93,12 @@ def _revisions(members: Sequence[MemberEvidence]) -> list[Comparison]:
             ),
         )
     ]
+
+
+def _cluster(member: MemberEvidence, clusters: Sequence[int]) -> int:
+    if isinstance(member.log, LogEvidence):
+        return member.log.cluster_id
+    return clusters[0] if len(clusters) == 1 else 0
 
 
 def _term(member: MemberEvidence, index: int) -> int:

@@ -135,7 +135,8 @@ class LogEvidence:
 
     ``runs`` are all whole entries that were read; ``reads_from`` is the index of the .snap that etcd would start from
     (0: from the beginning of the log), ``refusals`` why etcd would not start from there, and ``possible_writes`` the
-    whole entries above ``classified_above`` that could each add a revision.
+    whole entries above ``classified_above`` that could each add a revision. ``peers`` are the members that entries of it
+    added, with the URLs that they had then.
     """
 
     wal_dir: str
@@ -153,6 +154,7 @@ class LogEvidence:
     unreadable: tuple[Run, ...]
     faults: tuple[Fault, ...]
     classified_above: int = 0
+    peers: tuple[Peer, ...] = ()
 
     @property
     def last(self) -> tuple[int, int]:

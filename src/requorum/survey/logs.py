@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterable
 
@@ -13,7 +14,7 @@ from requorum.etcdfiles.mvcc import DbFacts
 from requorum.etcdfiles.protowire import WireError
 from requorum.etcdfiles.snapfile import SnapFile
 from requorum.etcdfiles.wal import Log
-from requorum.survey.evidence import Fault, LogEvidence, Run, TermRun, Unknown, VoterSet
+from requorum.survey.evidence import Fault, LogEvidence, Peer, Run, TermRun, Unknown, VoterSet
 
 LOOK_BACK = 64
 """How many entries below the consistent index are compared with the db's last records."""
@@ -84,6 +85,7 @@ def read(layout: datadir.Layout, facts: DbFacts | None, *, in_full: bool) -> tup
         unreadable=runs_of(log.unreadable),
         faults=tuple(fault(one) for one in (*log.damage, *snap_damage)),
         classified_above=max(consistent - LOOK_BACK, 0),
+        peers=_peers(log),
     )
 
 
@@ -125,6 +127,21 @@ def _refusals(log: Log, start: SnapFile | None, consistent: int, *, db_there: bo
             f"it would swallow writes: the log ends at index {log.last[1]}, the db is at {consistent} already"
         )
     return tuple(reasons)
+
+
+def _peers(log: Log) -> tuple[Peer, ...]:
+    """The members that the log's configuration changes name."""
+    found = {}
+    for entry in log.conf_changes:
+        try:
+            for change in messages.decode_conf_change(entry):
+                said = json.loads(change.context or b"null")
+                if isinstance(said, dict) and said.get("peerURLs"):
+                    urls = tuple(str(one) for one in said["peerURLs"])
+                    found[change.node_id] = Peer(id=change.node_id, name=str(said.get("name", "")), peer_urls=urls)
+        except (WireError, ValueError, TypeError, RecursionError):
+            continue
+    return tuple(found.values())
 
 
 def _voter_sets(log: Log, start: SnapFile | None, facts: DbFacts | None) -> tuple[VoterSet, ...]:

@@ -70,12 +70,15 @@ def _log(member: MemberEvidence) -> LogEvidence:
 def _best(group: Sequence[MemberEvidence], bases: Sequence[MemberEvidence]) -> Route | None:
     followed = max(group, key=lambda one: _log(one).last)
     stretches = _history(followed, [one for one in group if one is not followed])
-    found = []
+    found: list[Route | None] = []
+    reached = 0
     for base in bases:
         if isinstance(base.db, DbEvidence) and base.db.sound and _lies_on(base.db, stretches):
+            reached = max(reached, base.db.applied_index)
             near = stretches if base is followed else _nearest(base, stretches)
             found.append(_route(followed.name, base, base.db.applied_index, near))
-    found.append(_route(followed.name, None, 0, stretches))
+    alone = _route(followed.name, None, 0, stretches)
+    found.append(alone if alone is not None and alone.to_index > reached else None)
     best = max(
         (one for one in found if one is not None),
         key=lambda one: (one.to_index, all(piece.proven for piece in one.pieces), one.from_index),
@@ -132,6 +135,7 @@ def _history(followed: MemberEvidence, others: Sequence[MemberEvidence]) -> list
         other, at = max(matched, key=lambda one: (one[1], one[0].name))
         left.remove(other)
         if _contradicts(_log(other).runs, known, at):
+            others = [one for one in others if one is not other]
             continue
         known += _missing(other, known, 1, at, f"same term as the highest log at entry {at}")
     for gap, terms in _gaps(known, followed):
