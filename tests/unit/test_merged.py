@@ -49,7 +49,7 @@ def test_what_nothing_proves_is_said() -> None:
     followed = log(1, 100, hole=95, terms=[(1, 2), (96, 4)])
     found = only(routes([member(1, db(90), followed), member(2, db(80, faults=1), log(2, 95, first=95))]))
     assert [one.proven for one in found.pieces] == [True, False, True]
-    other = log(2, 95, first=95, terms=[(95, 5)])
+    other = log(2, 95, first=95, terms=[(95, 1)])
     assert routes([member(1, db(90), followed), member(2, db(80, faults=1), other)]) == (), "a term cannot fall"
 
 
@@ -57,7 +57,7 @@ def test_a_contradicting_tail_is_left_out() -> None:
     """A leader that was cut off: its last entries are not those that the highest log has."""
     followed = log(1, 100, hole=95, terms=[(1, 2), (91, 4)])
     cut_off = log(2, 97, terms=[(1, 2), (91, 3)])
-    assert routes([member(1, db(94), followed), member(2, db(80, faults=1), cut_off)]) == ()
+    assert routes([member(1, db(94, term=4), followed), member(2, db(80, faults=1), cut_off)]) == ()
 
 
 def test_logs_that_contradict_each_other_below_a_shared_entry_are_not_mixed() -> None:
