@@ -44,7 +44,8 @@ class DbFacts:
     """What a few positioned reads of a db file tell. Sizes are in bytes.
 
     ``revision`` is the store's current revision as etcd computes it on start (the highest of the last record and the
-    two compaction marks, kvstore.go), ``last_revision`` the last record's alone, as ``snapshot status`` prints it.
+    two compaction marks, kvstore.go; 1 where nothing was written yet), ``last_revision`` the last record's alone, as
+    ``snapshot status`` prints it.
     ``consistent_index`` and ``term`` are 0 where the db has none (a fresh db; before 3.5 for the term).
     """
 
@@ -124,7 +125,7 @@ def _facts(bolt: Bolt) -> DbFacts:
         page_size=meta.page_size,
         total_size=meta.size,
         txid=meta.txid,
-        revision=max(values.last_revision, values.finished, values.scheduled),
+        revision=max(values.last_revision, values.finished, values.scheduled, 1),
         last_revision=values.last_revision,
         compact_revision=max(values.finished, values.scheduled),
         consistent_index=values.consistent_index,
