@@ -58,7 +58,9 @@ def crashed(etcd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     members = cluster.lay_out(root, 3, etcd_dir, "crashed")
     for one in members:
         with one.config.open("a") as config:
-            config.write("backend-batch-interval: 500000000\n")  # nanoseconds: every db lags its log, on slow machines too
+            config.write(
+                "backend-batch-interval: 500000000\n"
+            )  # nanoseconds: every db lags its log, on slow machines too
     load = Load([one.client_url for one in members], writers=8, seed=1)
     try:
         running = cluster.start(members, etcd_dir)

@@ -64,9 +64,9 @@ def test_a_diverged_member_is_outvoted(world: World) -> None:
     world.no_autostart()
     world.lab.boot()
     verdict = world.survey("--verify")["verdict"]
-    assert any(one["subject"] == world.member(lowest) and "outvoted" in one["text"] for one in verdict["findings"]), verdict[
-        "findings"
-    ]
+    assert any(one["subject"] == world.member(lowest) and "outvoted" in one["text"] for one in verdict["findings"]), (
+        verdict["findings"]
+    )
     report = world.recover(codes=(WITH_WARNINGS,))
     assert (report["verdict"], report["predicted_lost_max"]) == ("start as is", 0)
     others = [name for name in world.disks if name != lowest]
