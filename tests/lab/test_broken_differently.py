@@ -1,5 +1,6 @@
 """No member is whole, each in another way: the logs of all are put together, over ssh."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from requorum.rehearsal import damage
 
 from . import wrecks
-from .world import World
+from .world import WRITES, World
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(300)]
 
@@ -73,3 +74,22 @@ def test_a_diverged_member_is_outvoted(world: World) -> None:
     world.whole(report, *others)
     report = world.requorum("member", "replace", world.member(lowest), *world.yes, "-o", "json").answer
     world.whole(report)
+
+
+def test_what_lies_on_a_host_without_python_is_taken_too(up: Callable[..., World]) -> None:
+    """The only log that goes to the end is on a host that cannot run our functions: it is fetched over a plain shell."""
+    world = up(no_python=("node2",))
+    world.lazy_dbs()
+    world.write_until_cut()
+    rng = Random(4)
+    damage.root_zeroed(world.disk("node2").data_dir, rng)
+    for name in ("node1", "node3"):
+        damage.last_wal_halved(world.disk(name).data_dir, rng)
+    world.no_autostart()
+    world.lab.boot()
+    source = world.survey("--verify")["verdict"]["sources"][0]
+    assert source["kind"] == "merged log"
+    assert world.member("node2") in {piece["member"] for piece in source["pieces"]}
+    report = world.recover(codes=(DONE, WITH_WARNINGS))
+    assert report["verdict"] == "rebuild"
+    world.whole(report, lost_max=WRITES)

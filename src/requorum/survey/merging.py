@@ -26,6 +26,8 @@ from requorum.survey.runs import count, minus, union, within
 
 AT_ONCE = 8 << 20
 """So many bytes of entries are asked for in one call."""
+MOST = 256 << 20
+"""Bytes: more than that is not carried from host to host for a prediction; then the loss is a bound."""
 
 Where = Callable[[str], tuple[Connection, str]]
 """The host of a member, by the member's name, and its WAL dir there."""
@@ -91,8 +93,14 @@ def _exact(route: Route, members: Sequence[MemberEvidence], where: Where) -> Tai
     db = base.db.path if route.base is not None and isinstance(base.db, DbEvidence) else ""
     try:
         elsewhere = [one for one in route.pieces if one.member != base.name]
-        brought = tuple(entry for some in fetch(elsewhere, where) for entry in some)
-        tail = host.call(disks.replay, db, wal_dir, own, brought, route.from_index)
+        brought: list[bytes] = []
+        size = 0
+        for some in fetch(elsewhere, where):
+            brought += some
+            size += sum(map(len, some))
+            if size > MOST:
+                return None
+        tail = host.call(disks.replay, db, wal_dir, own, tuple(brought), route.from_index)
     except RequorumError:
         return None
     return None if isinstance(tail, Unknown) or tail.to_index != route.to_index else tail

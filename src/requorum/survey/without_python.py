@@ -20,7 +20,7 @@ from requorum.etcdfiles.datadir import Layout
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files, programs, shell
 from requorum.hosts.shell import Shell
-from requorum.survey import disks
+from requorum.survey import disks, logs
 from requorum.survey.evidence import Checked, DbEvidence, LogEvidence, Place, SnapshotEvidence, Tail, Unknown
 
 PAGES = 100
@@ -57,12 +57,18 @@ def read_member(
 
 def _fetch_logs(host: Shell, there: Layout, here: Layout) -> str:
     """The WAL and the .snap files; returns why they cannot be had."""
-    for source, target, pattern in ((there.wal_dir, here.wal_dir, "*.wal"), (there.snap_dir, here.snap_dir, "*.snap")):
-        script = 'cd "$1" || exit 44; exec find . -maxdepth 1 -name "$2" -type f -print0 | tar --null -T - -S -cf -'
-        status, raw, said = host.sh(script, source, pattern, seconds=600)
-        if status:
-            return f"{source}: {said.splitlines()[-1] if said else 'it cannot be read'}"
-        _unpack(raw, target)
+    return _fetch_files(host, there.wal_dir, here.wal_dir, "*.wal") or _fetch_files(
+        host, there.snap_dir, here.snap_dir, "*.snap"
+    )
+
+
+def _fetch_files(host: Shell, source: str, target: str, pattern: str) -> str:
+    """The files of a folder whose names fit; returns why they cannot be had."""
+    script = 'cd "$1" || exit 44; exec find . -maxdepth 1 -name "$2" -type f -print0 | tar --null -T - -S -cf -'
+    status, raw, said = host.sh(script, source, pattern, seconds=600)
+    if status:
+        return f"{source}: {said.splitlines()[-1] if said else 'it cannot be read'}"
+    _unpack(raw, target)
     return ""
 
 
@@ -189,6 +195,18 @@ def read_snapshot(host: Shell, path: str, name: str, *, in_full: bool) -> Snapsh
         shutil.rmtree(work, ignore_errors=True)
 
 
+def entries(host: Shell, wal_dir: str, first: int, last: int, at_most: int) -> tuple[bytes, ...]:
+    """As :func:`requorum.survey.logs.entries`, but all at once: the log is fetched for it."""
+    work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
+    try:
+        why = _fetch_files(host, wal_dir, str(work), "*.wal")
+        if why:
+            raise EtcdFileError(wal_dir, why)
+        return logs.entries(str(work), first, last, 1 << 62)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def register() -> None:
     """Tell the plain shell how a survey is done over it."""
     ours: dict[Callable[..., Any], Callable[..., Any]] = {
@@ -196,6 +214,7 @@ def register() -> None:
         disks.read_place: read_place,
         disks.read_snapshot: read_snapshot,
         mvcc.read_facts: _facts,
+        logs.entries: entries,
     }
     shell.THERE.update(ours)
     shell.MADE_OF_OTHERS.add(disks.read_process)

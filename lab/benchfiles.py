@@ -1,0 +1,167 @@
+"""How fast etcd's files are read, against etcdutl on the same files in the same run; and how much memory it takes.
+
+Measured are ratios: absolute times move with the machine. A cold run begins with the file dropped from the page cache.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from lab import filler
+from requorum.etcdfiles import mvcc, verify
+from requorum.rehearsal import cluster, damage, wreck
+from requorum.rehearsal.cluster import Member
+from requorum.rehearsal.load import Load
+
+DB_MB = 500
+MEMBER_MB = 1000
+FLAT_MB = (100, 2000)
+TAIL = 10_000
+ROUNDS = 5
+SECONDS = 900.0
+
+
+def measure(etcd_dir: Path) -> dict[str, Any]:
+    """All of it; needs some 8 GB of room for temporary files."""
+    work = Path(tempfile.mkdtemp(prefix="requorum-bench-"))
+    try:
+        return {
+            **_one_db(filler.snapshot(DB_MB, etcd_dir), etcd_dir / "etcdutl"),
+            **_surveys(work, etcd_dir),
+            **_tail(work, etcd_dir),
+        }
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _one_db(db: Path, etcdutl: Path) -> dict[str, Any]:
+    """The revision and the hash of one db, against ``etcdutl snapshot status``, which reads all of it for both."""
+
+    def status() -> None:
+        subprocess.run([etcdutl, "snapshot", "status", db], check=True, capture_output=True, timeout=SECONDS)
+
+    warm, cold = _best(status), _best(status, before=lambda: _drop(db))
+    revision = _best(lambda: mvcc.read_facts(str(db)), rounds=200)
+    hash_warm = _best(lambda: verify.verify_db(str(db), trailer=False))
+    hash_cold = _best(lambda: verify.verify_db(str(db), trailer=False), before=lambda: _drop(db))
+    return {
+        "db_mb": DB_MB,
+        "status_seconds": {"warm": warm, "cold": cold},
+        "revision_seconds": revision,
+        "revision_speedup": warm / revision,
+        "verify_seconds": {"warm": hash_warm, "cold": hash_cold},
+        "hash_speedup_warm": warm / hash_warm,
+        "hash_speedup_cold": cold / hash_cold,
+    }
+
+
+def _surveys(work: Path, etcd_dir: Path) -> dict[str, Any]:
+    """A survey of three members, quick and in full; and of one, by its size."""
+    three = [_restored(work / f"m{at}", MEMBER_MB, etcd_dir) for at in (1, 2, 3)]
+    quick, quick_memory = _child("survey", *three)
+    full, full_memory = _child("survey", "--verify", *three)
+    by_size = {}
+    for megabytes in FLAT_MB:
+        one = _restored(work / f"flat-{megabytes}", megabytes, etcd_dir)
+        by_size[megabytes] = min(_child("survey", one)[0] for _ in range(3))
+    small, large = (by_size[one] for one in FLAT_MB)
+    return {
+        "survey_3x1gb": {"seconds": quick, "peak_mb": quick_memory},
+        "survey_3x1gb_verified": {"seconds": full, "peak_mb": full_memory},
+        "survey_seconds_by_mb": by_size,
+        "survey_growth": large / small,
+    }
+
+
+def _restored(folder: Path, megabytes: int, etcd_dir: Path) -> Path:
+    argv: list[str | Path] = [
+        etcd_dir / "etcdutl",
+        "snapshot",
+        "restore",
+        filler.snapshot(megabytes, etcd_dir),
+        "--data-dir",
+        folder,
+    ]
+    subprocess.run(argv, check=True, capture_output=True, timeout=SECONDS)
+    return folder
+
+
+def _tail(work: Path, etcd_dir: Path) -> dict[str, Any]:
+    """Many entries that no db holds, in logs of which none is whole: put together and replayed."""
+    root = work / "tail"
+    members = cluster.lay_out(root, 3, etcd_dir, "bench")
+    for one in members:
+        with one.config.open("a") as config:
+            config.write(
+                "backend-batch-interval: 3600000000000\nbackend-batch-limit: 10000000\nsnapshot-count: 10000000\n"
+                "unsafe-no-fsync: true\n"
+            )
+    load = Load([one.client_url for one in members], 16, 1)
+    try:
+        running = cluster.start(members, etcd_dir)
+        load.start()
+        load.wait_for(TAIL, SECONDS)
+        cluster.kill_at_once(running)
+    finally:
+        load.stop()
+        cluster.end_all_below(root)
+    _break(members)
+    dirs = [one.data_dir for one in members]
+    survey, survey_memory = _child("survey", "--verify", *dirs)
+    rebuild, rebuild_memory = _child("rebuild", *dirs, "-o", root / "out.db", "--etcd-dir", etcd_dir)
+    return {
+        "tail_entries": TAIL,
+        "tail_survey": {"seconds": survey, "peak_mb": survey_memory},
+        "tail_rebuild": {"seconds": rebuild, "peak_mb": rebuild_memory},
+    }
+
+
+def _break(members: Sequence[Member]) -> None:
+    rng = Random(1)  # noqa: S311 - reproducible damage, not a secret
+    by_log = sorted(members, key=lambda one: (wreck.look(one).last_term, wreck.look(one).last_index), reverse=True)
+    damage.root_zeroed(by_log[0].data_dir, rng)
+    for one in by_log[1:]:
+        damage.tail_flipped(one.data_dir, rng)
+
+
+def _best(what: Callable[[], object], *, rounds: int = ROUNDS, before: Callable[[], object] = lambda: None) -> float:
+    """The shortest of several times, in seconds."""
+    taken = []
+    for _ in range(rounds):
+        before()
+        began = time.perf_counter()
+        what()
+        taken.append(time.perf_counter() - began)
+    return min(taken)
+
+
+def _drop(path: Path) -> None:
+    """Drop a file from the page cache."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
+
+
+def _child(*words: str | Path) -> tuple[float, float]:
+    """One command of requorum as a process of its own: seconds, and its peak memory in MB."""
+    argv = [sys.executable, "-m", "requorum.cli.main", *(str(one) for one in words)]
+    began = time.perf_counter()
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert child.stderr is not None
+    said = child.stderr.read()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    child.stderr.close()
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(argv)}: {said.decode(errors='replace')}")
+    return time.perf_counter() - began, used.ru_maxrss / 1000
