@@ -8,6 +8,7 @@ etcd; and every write that a client saw acknowledged looked for afterwards. What
 - the damaged disks are, to the byte, what they were.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -85,7 +86,8 @@ def kill(
     found = cluster.lay_out(root, members + later, etcd_dir, f"damage-{seed}", later=later)
     for one in found:
         with one.config.open("a") as config:
-            config.write(f"snapshot-count: {snapshot_count}\n")
+            # In nanoseconds: every db lags its log, on a slow machine too.
+            config.write(f"snapshot-count: {snapshot_count}\nbackend-batch-interval: 300000000\n")
     load = Load([one.client_url for one in found[:members]], 8, seed, value_bytes=value_bytes, patience=200)
     try:
         running = cluster.start(found[:members], etcd_dir)
@@ -256,6 +258,14 @@ def _start(
             name=one.name, folder=root / one.name, peer_url=one.peer_url, client_url=one.client_url
         )
         copies[one.name].config.write_text(config)
+    with (killed.root / "addresses").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other tests start the same members, under the same addresses
+        return _run(killed, copies, starting, first, root)
+
+
+def _run(
+    killed: Killed, copies: Mapping[str, Member], starting: Sequence[Member], first: Sequence[Member], root: Path
+) -> tuple[tuple[Operation, ...], list[str]]:
     running = []
     try:
         running += cluster.start([copies[one.name] for one in first], killed.etcd_dir)

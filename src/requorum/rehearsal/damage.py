@@ -175,12 +175,13 @@ def _middle(data_dir: Path) -> Record:
 
 
 def last_sector_zeroed(data_dir: Path, rng: Random) -> None:
-    """A sector of the last record never reached the disk, nor anything behind it."""
-    last = _last_entries(data_dir)[-1]
-    sector = (last.offset // walscan.SECTOR + 1) * walscan.SECTOR
-    if sector >= last.end:
-        raise Missed("the last record lies within a sector")
-    write_at(last.path, sector, bytes(max(os.path.getsize(last.path) - sector, 0)))
+    """A sector of the last record that spans one never reached the disk, nor anything behind it."""
+    for last in reversed(_last_entries(data_dir)):
+        sector = (last.offset // walscan.SECTOR + 1) * walscan.SECTOR
+        if sector < last.end:
+            write_at(last.path, sector, bytes(os.path.getsize(last.path) - sector))
+            return
+    raise Missed("no record spans a sector")
 
 
 def _snaps(data_dir: Path) -> list[str]:
