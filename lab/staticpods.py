@@ -158,6 +158,9 @@ def kubelet_config() -> str:
         "authentication:\n  anonymous:\n    enabled: true\n  webhook:\n    enabled: false\n"
         "authorization:\n  mode: AlwaysAllow\n"
         "cgroupDriver: cgroupfs\ncgroupsPerQOS: false\nenforceNodeAllocatable: []\nfailSwapOn: false\n"
+        # A machine whose disk is rather full must not cost the pods their images, or their lives.
+        "imageGCHighThresholdPercent: 100\nevictionHard:\n  imagefs.available: '0%'\n  nodefs.available: '0%'\n"
+        "  memory.available: '0%'\n"
     )
 
 

@@ -162,7 +162,7 @@ def judged(members: Sequence[Member], found: Tools) -> tuple[Survey, Verdict]:
 
 
 def play(killed: Killed, wanted: Mapping[str, Sequence[str]], rng: Random, work: Path) -> Ended:
-    """One case from the damage to the audit. ``work`` is left behind for whoever wants to look."""
+    """One case from the damage to the audit. What is in ``work`` is left behind only where something is wrong."""
     members = copied(killed, work / "disks")
     damaged(members, wanted, rng)
     before = {one.name: wreck.fingerprint(one.data_dir) for one in members}
@@ -187,6 +187,8 @@ def play(killed: Killed, wanted: Mapping[str, Sequence[str]], rng: Random, work:
     if _unseen(killed, wanted):
         lost, wrong = (), [one for one in wrong if "is not what was written" not in one]
     wrong += _judge(killed, wanted, verdict, source, lost)
+    if not wrong:
+        cleared(work)
     return Ended(verdict, source, len(lost or ()), tuple(wrong))
 
 
@@ -332,5 +334,9 @@ def _audited(killed: Killed, urls: Mapping[str, str]) -> tuple[tuple[Operation, 
 
 
 def cleared(work: Path) -> None:
-    """Remove what a case left behind."""
-    shutil.rmtree(work, ignore_errors=True)
+    """Remove what a case left behind: hundreds of megabytes each."""
+    for one in work.iterdir():
+        if one.is_dir():
+            shutil.rmtree(one)
+        else:
+            one.unlink()
