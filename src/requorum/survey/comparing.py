@@ -5,13 +5,16 @@ entry: etcd 3.5.0 to 3.5.2 can skip an entry after a crash, or apply it twice (e
 is seen by no etcd.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from requorum.errors import RequorumError
 from requorum.hosts.connection import Connection
 from requorum.survey import disks
 from requorum.survey.evidence import Checked, Comparison, DbEvidence, LogEvidence, MemberEvidence, Stand, Tail
 from requorum.survey.runs import count, within
+
+_State = tuple[int, int] | None
+"""Of :meth:`requorum.etcdfiles.verify.States.at`: (live, all)."""
 
 
 def compare(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection]) -> tuple[Comparison, ...]:
@@ -35,7 +38,7 @@ def _keys(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Conn
     revisions = sorted({db.revision for db in dbs.values()})
     compacted = {revision: _compacted(dbs.values(), revision) for revision in revisions}
     asked = tuple(sorted({*revisions, *compacted.values()}))
-    known: dict[str, dict[int, tuple[int, int] | None]] = {}
+    known: dict[str, dict[int, _State]] = {}
     for member in members:
         if member.name in dbs and not at(member).bare:
             try:
@@ -45,16 +48,27 @@ def _keys(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Conn
             known[member.name] = dict(zip(asked, said, strict=True))
     return [
         Comparison(
-            what=f"the records up to revision {revision}",
-            stands=tuple(
-                Stand(member=name, value=value)
-                for name, states in known.items()
-                if dbs[name].compact_revision <= revision <= dbs[name].revision
-                and (value := _value(states[compacted[revision]], states[revision]))
-            ),
+            what=f"the records up to revision {revision}", stands=_stands(dbs, known, revision, compacted[revision])
         )
         for revision in revisions
     ]
+
+
+def _stands(
+    dbs: Mapping[str, DbEvidence], known: Mapping[str, Mapping[int, _State]], revision: int, compacted: int
+) -> tuple[Stand, ...]:
+    """What was live at the compaction and all that was written since, of each member that can tell; only what is live at
+    the revision where one of them cannot tell any more what was at the compaction: all must be asked the same."""
+    there = {
+        name: states
+        for name, states in known.items()
+        if dbs[name].compact_revision <= revision <= dbs[name].revision and states[revision] is not None
+    }
+    in_depth = all(states[compacted] is not None for states in there.values())
+    return tuple(
+        Stand(member=name, value=_value(states[compacted] if in_depth else None, states[revision]))
+        for name, states in there.items()
+    )
 
 
 def _compacted(dbs: Iterable[DbEvidence], revision: int) -> int:
@@ -62,10 +76,8 @@ def _compacted(dbs: Iterable[DbEvidence], revision: int) -> int:
     return max(db.compact_revision for db in dbs if db.compact_revision <= revision <= db.revision)
 
 
-def _value(compacted: tuple[int, int] | None, now: tuple[int, int] | None) -> str:
-    """What was live at the compaction, and all that was written since; only what is live now where that is too long ago."""
-    if now is None:
-        return ""
+def _value(compacted: _State, now: _State) -> str:
+    assert now is not None
     if compacted is None:
         return f"{now[0]:x}"
     return f"{(now[1] - compacted[1]) % (1 << 64) ^ compacted[0]:x}"

@@ -51,7 +51,8 @@ def read_member(
     if in_full and stamps and _READ.get((data_dir, wal_dir), (None,))[0] == stamps:
         found: tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown] = _READ[data_dir, wal_dir][1]
         return found
-    _STATES.pop(layout.db, None)
+    if in_full:
+        _STATES.pop(layout.db, None)
     read = _read_member(layout, in_full=in_full)
     if in_full and stamps == _stamps(layout):
         _READ[data_dir, wal_dir] = stamps, read
