@@ -129,7 +129,7 @@ def _history(followed: MemberEvidence, others: Sequence[MemberEvidence]) -> list
     ]
     left = list(others)
     while True:
-        matched = [(one, at) for one in left if (at := _last_shared(_log(one).runs, known))]
+        matched = [(one, at) for one in left if (at := last_shared(_log(one).runs, known))]
         if not matched:
             break
         other, at = max(matched, key=lambda one: (one[1], one[0].name))
@@ -157,13 +157,13 @@ def _gaps(known: Sequence[_Stretch], followed: MemberEvidence) -> list[tuple[Run
     return [(gap, (_term_at(known, gap.first - 1), _term_at(known, gap.last + 1) or _NO_TERM)) for gap in missing]
 
 
-def _last_shared(runs: Sequence[TermRun], known: Sequence[_Stretch]) -> int:
-    """The last index at which a log holds an entry of the same term; 0 when there is none."""
+def last_shared(runs: Iterable[TermRun], others: Sequence[_Stretch | TermRun]) -> int:
+    """The last index at which two logs hold an entry of the same term: they are the same up to it. 0 when there is none."""
     found = 0
     for run in runs:
-        for one in known:
+        for one in others:
             first, last = max(run.first, one.first), min(run.last, one.last)
-            if first <= last and run.term == one.term and one.proven:
+            if first <= last and run.term == one.term:
                 found = max(found, last)
     return found
 
@@ -193,7 +193,7 @@ def _nearest(base: MemberEvidence, stretches: Sequence[_Stretch]) -> list[_Stret
     if not isinstance(base.log, LogEvidence):
         return list(stretches)
     proven = [one for one in stretches if one.proven]
-    at = _last_shared(base.log.runs, proven)
+    at = last_shared(base.log.runs, proven)
     if not at or _contradicts(base.log.runs, proven, at):
         return list(stretches)
     why = f"same term as the highest log at entry {at}"

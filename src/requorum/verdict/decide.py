@@ -8,10 +8,12 @@ from requorum.survey.evidence import (
     Unknown,
 )
 from requorum.verdict import values
+from requorum.verdict.basis import basis
 from requorum.verdict.membership import Electorate, electorate, majority
-from requorum.verdict.sources import basis, ranked
+from requorum.verdict.newest import newest_of
+from requorum.verdict.sources import counting, ranked
 from requorum.verdict.startasis import start_as_is, why_not
-from requorum.verdict.values import Finding, Loss, Source, StartAsIs, Verdict
+from requorum.verdict.values import Basis, Finding, Loss, Source, StartAsIs, Verdict
 from requorum.verdict.versions import known_faults
 
 EXPIRES_SOON_DAYS = 14
@@ -21,7 +23,10 @@ CLOCKS_APART_SECONDS = 2.0
 def decide(survey: Survey) -> Verdict:
     """The verdict on a survey. Pure: the same survey gives the same verdict."""
     cluster = electorate(survey)
-    sources, about_snapshots = ranked(survey, cluster)
+    together = counting(survey, cluster)
+    newest = newest_of(cluster, together)
+    sources, about_snapshots = ranked(survey, cluster, together, newest)
+    found = basis(newest, cluster)
     findings = [*cluster.findings, *about_snapshots, *_member_findings(survey, cluster)]
 
     def verdict(kind: str, summary: str, proof: tuple[str, ...] = (), start: StartAsIs | None = None) -> Verdict:
@@ -37,7 +42,7 @@ def decide(survey: Survey) -> Verdict:
             sources=sources,
             unsurveyed=cluster.unsurveyed,
             refusal=_refusal(survey, cluster),
-            basis=basis(survey, cluster),
+            basis=found,
             differences=cluster.differences,
             tie=cluster.tie,
         )
@@ -49,16 +54,14 @@ def decide(survey: Survey) -> Verdict:
         return verdict(*alive)
     start, why_not_start = start_as_is(survey, cluster)
     if start is not None:
-        return verdict(
-            values.START_AS_IS, _start_summary(start), (*_read_proof(survey, cluster), *_start_proof(start)), start
-        )
+        return verdict(values.START_AS_IS, _start_summary(start), (*_read_proof(found), *_start_proof(start)), start)
     if not sources:
         return verdict(values.NOTHING, "no disk and no snapshot holds anything that can be used")
     best = sources[0]
     return verdict(
         values.REBUILD,
         f"rebuild from {best.id}: {loss_text(best.loss)}",
-        (f"not started as is: {why_not_start}", *_read_proof(survey, cluster), *_source_proof(best)),
+        (f"not started as is: {why_not_start}", *_read_proof(found), *_source_proof(best)),
     )
 
 
@@ -231,9 +234,8 @@ def _faults(member: MemberEvidence) -> list[Finding]:
     return out
 
 
-def _read_proof(survey: Survey, cluster: Electorate) -> tuple[str, ...]:
+def _read_proof(found: Basis | None) -> tuple[str, ...]:
     """Which voters' logs were read to where, and what follows."""
-    found = basis(survey, cluster)
     if found is None:
         return ()
     lines = []

@@ -1,7 +1,7 @@
-"""etcd versions that are known to damage data, by what etcd's own release notes and issues say.
+"""etcd versions that are known to damage data.
 
-Sources: etcd#13766 with its post-mortem #13967, #14370, #17780, and the change logs of 3.4, 3.5 and 3.6; each tuple below names
-the first version of a minor line in which the fault is mended.
+Sources: etcd#13766 with its post-mortem #13967, #14370, #17780, and etcd's announcements of the versions in which a fault
+was mended. Each tuple below names the first such version of a minor line.
 """
 
 _FAULTS: tuple[tuple[str, tuple[tuple[int, int, int], ...]], ...] = (
