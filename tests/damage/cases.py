@@ -184,7 +184,7 @@ def play(killed: Killed, wanted: Mapping[str, Sequence[str]], rng: Random, work:
     wrong += [
         f"the disk of {one.name} was changed" for one in members if wreck.fingerprint(one.data_dir) != before[one.name]
     ]
-    if _unseen(killed, wanted):
+    if _unseen(killed, wanted) and lost is not None:
         lost, wrong = (), [one for one in wrong if "is not what was written" not in one]
     wrong += _judge(killed, wanted, verdict, source, lost)
     if not wrong:
@@ -231,7 +231,8 @@ def _judge(
                 if any("value flipped" in some for some in wanted.values())
                 else [f"a tie without a difference: {said}"]
             )
-        return [f"nothing could be done although a db is sound: {said}"] if sound else []
+        reaching = [one for one in whole if _reaches_back(killed, one)]
+        return [f"nothing could be done although {sound} and {reaching} are whole: {said}"] if sound or reaching else []
     if majority and lost:
         one = lost[0]
         return [
@@ -244,6 +245,13 @@ def _judge(
     if loss is None and lost and not silent:
         return [f"{len(lost)} writes lost by a start as is ({said})"]
     return []
+
+
+def _reaches_back(killed: Killed, name: str) -> bool:
+    """Whether a member's log holds the first entry: then no db is needed."""
+    member = next(one for one in killed.members if one.name == name)
+    runs = wal.read_log(datadir.layout_of(str(member.data_dir)).wal_dir).runs
+    return bool(runs) and runs[0].first == 1
 
 
 def _start(
