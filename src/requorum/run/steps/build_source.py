@@ -42,9 +42,11 @@ def do(context: Context, member: PlanMember) -> Any:
         digest = at.call(files.sha256_of, Path(source.db))
         transfer.copy(at, source.db, [(host, str(brought))], digest, context.moved)
         recipe = replace(recipe, db=str(brought))
-    built = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member), in_full=False)
-    host.call(files.remove_made, brought)
-    host.call(files.remove_made, work / PIECES)
+    try:
+        built = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member), in_full=False)
+    finally:
+        host.call(files.remove_made, brought)
+        host.call(files.remove_made, work / PIECES)
     return msgspec.to_builtins(built)
 
 
