@@ -9,7 +9,6 @@ revision is missing. Pages that cannot be read are named and passed over, so tha
 import hashlib
 import os
 import struct
-import zlib
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
@@ -277,7 +276,7 @@ class _Walk:
                 if not tombstone:
                     self.live_keys[b""] = 0  # the mark that --bump-revision leaves; 3.6 counts it as a key
                 continue
-            digest = zlib.crc32(raw[start : middle + vsize]) * _SPREAD
+            digest = crc32c(raw[start : middle + vsize]) * _SPREAD
             self.all += digest
             if tombstone:
                 self.sum -= self.live_keys.pop(key, 0)
