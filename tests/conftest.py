@@ -1,6 +1,7 @@
 """What all tests stand on: real etcd programs, and the disks of a cluster that was killed while it was written to."""
 
 import importlib.util
+import itertools
 import os
 import shutil
 import signal
@@ -27,11 +28,40 @@ ACKNOWLEDGED_WRITES = 600
 PROGRAMS = ("etcd", "etcdctl", "etcdutl")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test that needs real etcd as one: ``-m 'not etcd'`` leaves them out."""
+MOSTLY_WAITING = ("tests/lab/", "tests/rehearsal/")
+"""Tests of hosts that boot and members that elect leave the processor to others."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test that needs real etcd as one: ``-m 'not etcd'`` leaves them out.
+
+    Several workers get the tests in an order that keeps both the processor and the waiting busy: all but the last begin
+    with whole modules of those that mostly wait. What is quick comes last, and is taken over by whoever has nothing left.
+    """
     for item in items:
         if "etcd_dir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.etcd)
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = _dealt(items, workers)
+
+
+def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The tests in the order in which xdist cuts them into one equal piece for each worker."""
+    modules: dict[str, list[pytest.Item]] = {}
+    quick = []
+    for item in items:
+        if item.nodeid.startswith(MOSTLY_WAITING):
+            modules.setdefault(item.nodeid.partition("::")[0], []).append(item)
+        else:
+            quick.append(item)
+    pieces: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for module in sorted(modules.values(), key=len, reverse=True):
+        min(pieces[:-1], key=len).extend(module)
+    size, rest = len(items) // workers, iter(quick)
+    for piece in pieces:
+        piece.extend(itertools.islice(rest, max(size - len(piece), 0)))
+    return [*itertools.chain.from_iterable(pieces), *rest]
 
 
 @pytest.fixture(scope="session")

@@ -87,7 +87,9 @@ def kill(
     for one in found:
         with one.config.open("a") as config:
             # In nanoseconds: every db lags its log, on a slow machine too.
-            config.write(f"snapshot-count: {snapshot_count}\nbackend-batch-interval: 300000000\n")
+            config.write(
+                f"snapshot-count: {snapshot_count}\nbackend-batch-interval: 300000000\nunsafe-no-fsync: true\n"
+            )
     load = Load([one.client_url for one in found[:members]], 8, seed, value_bytes=value_bytes, patience=200)
     try:
         running = cluster.start(found[:members], etcd_dir)
@@ -311,6 +313,8 @@ def _rebuild(
 def _build(killed: Killed, recipe: Recipe, found: Tools, work: Path) -> tuple[tuple[Operation, ...], list[str]]:
     built = bench.build(recipe, work / "built.db", work / "bench", found)
     (alone,) = cluster.lay_out(work / "restored", 1, killed.etcd_dir, "restored")
+    with alone.config.open("a") as config:
+        config.write("heartbeat-interval: 20\nelection-timeout: 200\n")
     peers = ["--initial-cluster", f"{alone.name}={alone.peer_url}", "--initial-advertise-peer-urls", alone.peer_url]
     argv = [
         found.etcdutl,

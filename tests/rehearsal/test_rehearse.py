@@ -96,11 +96,13 @@ def test_three_members(scenario: Scenario, etcd_dir: Path, temp: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scenario", [one for one in SCENARIOS if one.least_members == 1], ids=lambda one: one.name)
-def test_one_member(scenario: Scenario, etcd_dir: Path, temp: Path) -> None:
-    """A cluster of one is first class."""
-    report = rehearse("--scenario", scenario.name, "--members", "1", etcd_dir=etcd_dir, temp=temp)
-    passed(report["scenarios"][0], scenario)
+def test_one_member(etcd_dir: Path, temp: Path) -> None:
+    """A cluster of one is first class: every scenario that needs no other member, in one go."""
+    report = rehearse("--all", "--members", "1", etcd_dir=etcd_dir, temp=temp)
+    chosen = [one for one in SCENARIOS if one.least_members == 1]
+    assert [one["name"] for one in report["scenarios"]] == [one.name for one in chosen]
+    for result, scenario in zip(report["scenarios"], chosen, strict=True):
+        passed(result, scenario)
 
 
 @pytest.mark.slow
@@ -114,15 +116,17 @@ def test_every_version(version: str, temp: Path) -> None:
 
 @pytest.mark.slow
 def test_a_fresh_machine(temp: Path) -> None:
-    """Without any etcd on the machine, the one that PyPI has is rehearsed on, every scenario in one go."""
-    argv = command("--all", "-o", "json", etcd_dir=None)
+    """Without any etcd on the machine, the one that PyPI has is rehearsed on: several scenarios in one go, among them one
+    whose restore would raise the revision, which its etcdutl cannot do."""
+    chosen = [one for one in SCENARIOS if one.name in (DEFAULT, "power-cut", "from-snapshot")]
+    argv = command(*(word for one in chosen for word in ("--scenario", one.name)), "-o", "json", etcd_dir=None)
     env = {**os.environ, "PATH": "/usr/bin:/bin", "TMPDIR": str(temp)}
     done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False, env=env)
     assert done.returncode == 0, done.stderr + done.stdout
     report = json.loads(done.stdout)
     assert report["etcd"] == "3.5.1"
-    assert [one["name"] for one in report["scenarios"]] == [one.name for one in SCENARIOS]
-    for result, scenario in zip(report["scenarios"], SCENARIOS, strict=True):
+    assert [one["name"] for one in report["scenarios"]] == [one.name for one in chosen]
+    for result, scenario in zip(report["scenarios"], chosen, strict=True):
         passed(result, scenario)
     assert not left_running(temp)
 
