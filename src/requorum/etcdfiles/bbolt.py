@@ -7,7 +7,7 @@ checked before it is used, and what does not hold raises :class:`BadPage`.
 import os
 import struct
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from requorum.etcdfiles import checksum
 from requorum.etcdfiles.faults import EtcdFileError
@@ -21,6 +21,8 @@ _LEAF_ELEMENT = struct.Struct("<IIII")
 _BUCKET = struct.Struct("<QQ")
 HEADER_SIZE = _HEADER.size
 MAX_DEPTH = 64
+MOST_AT_ONCE = 16
+"""So many pages are read at once at most, before it is known how many a page runs over into."""
 
 
 class BadPage(Exception):
@@ -49,13 +51,12 @@ class Meta:
         return self.hwm * self.page_size
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """A page with its overflow, as one buffer."""
 
     pgid: int
     flags: int
-    count: int
+    elements: int
     overflow: int
     data: memoryview
 
@@ -68,8 +69,7 @@ class Bucket:
     inline: Optional[Page] = None
 
 
-@dataclass(frozen=True)
-class LeafItem:
+class LeafItem(NamedTuple):
     """One element of a leaf."""
 
     key: memoryview
@@ -82,6 +82,7 @@ class Bolt:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self._likely = 1  # pages that are read in one go: as many as the last one had
         try:
             self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK)
         except OSError as err:
@@ -124,7 +125,7 @@ class Bolt:
         size = meta.page_size
         if (pgid + 1) * size > self.file_size:
             raise BadPage(pgid, "the file ends before it")
-        raw = self.read(pgid * size, size)
+        raw = self.read(pgid * size, self._likely * size)
         if len(raw) < size:
             raise BadPage(pgid, "the file ends before it")
         own, flags, count, overflow = _HEADER.unpack_from(raw)
@@ -134,12 +135,15 @@ class Bolt:
             raise BadPage(pgid, f"has flags {flags:#x}, neither a branch nor a leaf")
         if pgid + overflow >= meta.hwm:
             raise BadPage(pgid, f"claims {overflow} overflow pages, past the end")
-        if (pgid + 1 + overflow) * size > self.file_size:
+        pages = overflow + 1
+        if (pgid + pages) * size > self.file_size:
             raise BadPage(pgid, "the file ends within it")
-        if overflow:
-            raw += self.read((pgid + 1) * size, overflow * size)
-            if len(raw) < (overflow + 1) * size:
-                raise BadPage(pgid, "the file ends within it")
+        if pages != self._likely:
+            missing = pages * size - len(raw)
+            raw = raw + self.read(pgid * size + len(raw), missing) if missing > 0 else raw[: pages * size]
+            self._likely = min(pages, MOST_AT_ONCE)
+        if len(raw) < pages * size:
+            raise BadPage(pgid, "the file ends within it")
         element = _BRANCH_ELEMENT.size if flags == BRANCH else _LEAF_ELEMENT.size
         if HEADER_SIZE + count * element > len(raw):
             raise BadPage(pgid, f"claims {count} elements, more than fit")
@@ -218,7 +222,7 @@ def branch_items(page: Page) -> List[Tuple[memoryview, int]]:
     """A branch's (first key, child page id) pairs."""
     data, limit, out = page.data, len(page.data), []
     at = HEADER_SIZE
-    for _ in range(page.count):
+    for _ in range(page.elements):
         pos, ksize, pgid = _BRANCH_ELEMENT.unpack_from(data, at)
         start = at + pos
         if start + ksize > limit:
@@ -232,7 +236,7 @@ def leaf_items(page: Page) -> List[LeafItem]:
     """A leaf's items."""
     data, limit, out = page.data, len(page.data), []
     at = HEADER_SIZE
-    for _ in range(page.count):
+    for _ in range(page.elements):
         flags, pos, ksize, vsize = _LEAF_ELEMENT.unpack_from(data, at)
         start = at + pos
         middle = start + ksize

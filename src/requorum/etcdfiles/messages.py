@@ -5,6 +5,7 @@ Field numbers are those of raftpb/raft.proto, walpb/record.proto, mvccpb/kv.prot
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, List, Optional, Tuple, Union
 
@@ -245,54 +246,48 @@ def decode_key_value(data: Buffer) -> KeyValue:
     return KeyValue(key, numbers[2], numbers[3], numbers[4], value, numbers[6])
 
 
+_VARINT = rb"([\x80-\xff]{0,8}[\x00-\x7f])"
+_KEY = re.compile(rb"\x0a" + _VARINT, re.DOTALL)
+_AFTER_KEY = re.compile(rb"(?:\x10%b)?(?:\x18%b)?(?:\x20%b)?(?:\x2a%b)?" % ((_VARINT,) * 4), re.DOTALL)
+_AFTER_VALUE = re.compile(rb"\x30" + _VARINT, re.DOTALL)
+
+
 def scan_key_value(raw: bytes, at: int, end: int) -> Optional[Tuple[int, int, int, int]]:
     """Where the key of the KeyValue at ``raw[at:end]`` begins and ends, its mod_revision and its lease.
 
     Only for the form that etcd itself writes (each field once, in order): None for anything else, which
-    :func:`decode_key_value` then decides about. It is read for every record of a db, so it builds nothing.
+    :func:`decode_key_value` then decides about. It is read for every record of a db, so it builds next to nothing.
     """
-    try:
-        if raw[at] != 0x0A:
+    if at + 2 > end or raw[at] != 0x0A:
+        return None
+    size, first = raw[at + 1], at + 2
+    if size > 0x7F:
+        head = _KEY.match(raw, at, end)
+        if head is None:
             return None
-        size, at = raw[at + 1], at + 2
-        if size > 0x7F:
-            size, at = _varint(raw, at - 1)
-        first, at = at, at + size
-        last = at
-        mod = lease = number = 0
-        while at < end:
-            tag = raw[at]
-            if tag >> 3 <= number or at > end:
-                return None
-            number = tag >> 3
-            value, at = raw[at + 1], at + 2
-            if value > 0x7F:
-                value, at = _varint(raw, at - 1)
-            if tag == 0x18:
-                mod = value
-            elif tag == 0x30:
-                lease = value
-            elif tag == 0x2A:
-                at += value
-            elif tag not in (0x10, 0x20):
-                return None
-    except IndexError:
+        size, first = _number(head[1]), head.end()
+    last = first + size
+    numbers = _AFTER_KEY.match(raw, last, end) if last <= end else None
+    if numbers is None:
         return None
-    if at != end or last > end or (mod | lease) >> 63:
-        return None
-    return first, last, mod, lease
+    mod, value, lease = numbers[2], numbers[4], 0
+    at = numbers.end()
+    if value:
+        at += _number(value)
+    if at != end:
+        leased = _AFTER_VALUE.match(raw, at, end) if at < end else None
+        if leased is None or leased.end() != end:
+            return None
+        lease = _number(leased[1])
+    return first, last, _number(mod) if mod else 0, lease
 
 
-def _varint(raw: bytes, at: int) -> Tuple[int, int]:
-    """A varint of at most nine bytes; IndexError for a longer one."""
-    value = 0
-    for shift in range(0, 63, 7):
-        byte = raw[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise IndexError
+def _number(varint: bytes) -> int:
+    """The value of a varint of at most nine bytes."""
+    value = varint[-1]
+    for byte in varint[-2::-1]:
+        value = value << 7 | byte & 0x7F
+    return value
 
 
 def decode_json(data: Buffer) -> Any:

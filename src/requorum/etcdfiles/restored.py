@@ -172,7 +172,7 @@ def _untouched(bolt: Bolt, root: int, changed: _Changed) -> bool:
 def _children(page: Page) -> List[int]:
     if page.flags != bbolt.BRANCH:
         raise BadPage(page.pgid, "is a leaf among branches")
-    end = bbolt.HEADER_SIZE + page.count * _ELEMENT.size
+    end = bbolt.HEADER_SIZE + page.elements * _ELEMENT.size
     return [pgid for _, _, pgid in _ELEMENT.iter_unpack(page.data[bbolt.HEADER_SIZE : end])]
 
 

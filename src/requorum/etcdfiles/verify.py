@@ -7,6 +7,7 @@ revision is missing. Pages that cannot be read are named and passed over, so tha
 """
 
 import hashlib
+import operator
 import os
 import struct
 from array import array
@@ -26,6 +27,9 @@ STATES_KEPT = 100_000
 MAX_DAMAGE = 200
 """At most so many damaged places are named one by one in a file."""
 
+Items = List[Tuple[bytes, int, int]]
+"""Of each item of a leaf its key, and where its value begins and ends; the key lies right before it."""
+
 _SPREAD = 0x9E3779B97F4A7C15
 """Odd, so that multiplying by it loses nothing: sums of digests then differ in every bit."""
 
@@ -37,6 +41,9 @@ class KeysWanted:
     keys: Set[bytes] = field(default_factory=set)
     ranges: Tuple[Tuple[bytes, bytes], ...] = ()
     leases: Set[int] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.ranges or self.leases)
 
     def wants(self, key: bytes, lease: int) -> bool:
         """Whether this key's live state is wanted. An end of ``\\0`` means "no end", as in etcd's ranges."""
@@ -92,13 +99,21 @@ class Verified:
         return not self.damage and not self.gaps
 
 
-def verify_db(path: str, wanted: Optional[KeysWanted] = None, *, trailer: bool = True) -> Verified:
+NOTHING = KeysWanted()
+
+
+def verify_db(path: str, wanted: KeysWanted = NOTHING, *, trailer: bool = True) -> Verified:
     """Read all of a db or saved snapshot; raises EtcdFileError only when there is no tree to read at all.
 
     Without ``trailer`` the sha256 at the end of a saved snapshot is not compared: for one that was just written.
     """
     with Bolt(path) as bolt:
-        return _Walk(bolt, wanted or KeysWanted(), trailer=trailer).run()
+        return _Walk(bolt, wanted, trailer=trailer).run()
+
+
+def in_order(keys: List[bytes]) -> bool:
+    """Whether each key is greater than the one before."""
+    return all(map(operator.lt, keys, keys[1:]))
 
 
 class _Walk:
@@ -133,7 +148,7 @@ class _Walk:
         os.posix_fadvise(bolt.fd, 0, 0, os.POSIX_FADV_WILLNEED)
         facts = mvcc.read_facts(bolt.path)
         self.compact = facts.compact_revision
-        for page in self.leaves(bolt.root_bucket(), None, None):
+        for page, _ in self.leaves(bolt.root_bucket(), None, None):
             for item in bbolt.leaf_items(page):
                 name = bytes(item.key)
                 if not item.is_bucket:
@@ -162,82 +177,89 @@ class _Walk:
         )
 
     def bucket(self, name: bytes, bucket: Bucket) -> None:
-        for page in self.leaves(bucket, None, None):
-            self.hash_leaf(page)
-            self.total_keys += page.count
+        for page, items in self.leaves(bucket, None, None):
+            self.hash_leaf(page, items)
+            self.total_keys += page.elements
             if name == b"key":
-                self.records(page)
+                self.records(page, items)
             elif name == b"lease":
-                for item in bbolt.leaf_items(page):
-                    self.leases.add(int.from_bytes(item.key, "big", signed=True))
+                for key, _, _ in items:
+                    self.leases.add(int.from_bytes(key, "big", signed=True))
 
-    def leaves(self, bucket: Bucket, low: Optional[bytes], high: Optional[bytes]) -> Iterator[Page]:
+    def leaves(self, bucket: Bucket, low: Optional[bytes], high: Optional[bytes]) -> Iterator[Tuple[Page, Items]]:
         """The bucket's leaves in order, each checked; damaged subtrees are noted and passed over."""
         if bucket.inline is not None:
-            if self.keys_hold(bucket.inline, low, high):
-                yield bucket.inline
+            items = self.items(bucket.inline, low, high)
+            if items is not None:
+                yield bucket.inline, items
             return
         yield from self._leaves(bucket.root, low, high, bbolt.MAX_DEPTH)
 
-    def _leaves(self, pgid: int, low: Optional[bytes], high: Optional[bytes], depth: int) -> Iterator[Page]:
+    def _leaves(
+        self, pgid: int, low: Optional[bytes], high: Optional[bytes], depth: int
+    ) -> Iterator[Tuple[Page, Items]]:
         try:
             if depth == 0:
                 raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
             page = self.bolt.page(pgid)
-            for one in range(pgid, pgid + page.overflow + 1):
-                if self.seen[one]:
-                    raise BadPage(pgid, "is reached twice")
-                self.seen[one] = 1
+            end = pgid + page.overflow + 1
+            if 1 in self.seen[pgid:end]:
+                raise BadPage(pgid, "is reached twice")
+            self.seen[pgid:end] = b"\1" * (end - pgid)
             if page.flags == bbolt.LEAF:
-                if self.keys_hold(page, low, high):
-                    yield page
+                items = self.items(page, low, high)
+                if items is not None:
+                    yield page, items
                 return
             children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
         except BadPage as err:
             self.note(err.pgid, "page", err.why)
             return
         firsts = [key for key, _ in children]
-        if any(a >= b for a, b in zip(firsts, firsts[1:])) or (high is not None and firsts[-1] >= high):
+        if not in_order(firsts) or (high is not None and firsts[-1] >= high):
             self.note(pgid, "page", "its keys are out of order")
         for at, (key, child) in enumerate(children):
             below = firsts[at + 1] if at + 1 < len(firsts) else high
             yield from self._leaves(child, key if at or low is not None else low, below, depth - 1)
 
-    def keys_hold(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> bool:
-        """Whether a leaf's items lie within it, in order, and within the keys of its parent."""
-        data, limit = page.data, len(page.data)
-        numbers = struct.unpack_from(f"<{4 * page.count}I", data, bbolt.HEADER_SIZE)
-        keys = []
-        for at in range(page.count):
-            start = bbolt.HEADER_SIZE + 16 * at + numbers[4 * at + 1]
-            middle = start + numbers[4 * at + 2]
-            if middle + numbers[4 * at + 3] > limit:
+    def items(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> Optional[Items]:
+        """A leaf's items, once they lie within it, in order, and within the keys of its parent; else ``None``."""
+        data, limit, count = page.data, len(page.data), page.elements
+        numbers = struct.unpack_from(f"<{4 * count}I", data, bbolt.HEADER_SIZE)
+        items, at = [], bbolt.HEADER_SIZE
+        for pos, ksize, vsize in zip(numbers[1::4], numbers[2::4], numbers[3::4]):
+            start = at + pos
+            middle = start + ksize
+            end = middle + vsize
+            if end > limit:
                 self.note(page.pgid, "page", "an item runs past the page")
-                return False
-            keys.append(bytes(data[start:middle]))
-        if not keys:
-            return True
-        if any(a >= b for a, b in zip(keys, keys[1:])):
+                return None
+            items.append((bytes(data[start:middle]), middle, end))
+            at += 16
+        if not items:
+            return items
+        if not in_order([key for key, _, _ in items]):
             self.note(page.pgid, "page", "its keys are out of order")
-            return False
-        if (low is not None and keys[0] < low) or (high is not None and keys[-1] >= high):
+            return None
+        if (low is not None and items[0][0] < low) or (high is not None and items[-1][0] >= high):
             self.note(page.pgid, "page", "its keys lie outside its parent's")
-            return False
-        return True
+            return None
+        return items
 
-    def hash_leaf(self, page: Page) -> None:
-        """Add a leaf's keys and values to the hash: they lie one behind the other, so one slice will do."""
-        count = page.count
-        if not count:
+    def hash_leaf(self, page: Page, items: Items) -> None:
+        """Add a leaf's keys and values to the hash; mostly they lie one behind the other, and one slice will do."""
+        if not items:
             return
-        numbers = struct.unpack_from(f"<{4 * count}I", page.data, bbolt.HEADER_SIZE)
-        start = bbolt.HEADER_SIZE + numbers[1]
-        end = bbolt.HEADER_SIZE + 16 * (count - 1) + numbers[-3] + numbers[-2] + numbers[-1]
-        if end - start == sum(numbers[2::4]) + sum(numbers[3::4]) and start == bbolt.HEADER_SIZE + 16 * count:
-            self.crc = crc32c(page.data[start:end], self.crc)
+        start = before = items[0][1] - len(items[0][0])
+        for key, middle, end in items:
+            if middle - len(key) != before:
+                break
+            before = end
+        else:
+            self.crc = crc32c(page.data[start:before], self.crc)
             return
-        for item in bbolt.leaf_items(page):
-            self.crc = crc32c(item.value, crc32c(item.key, self.crc))
+        for key, middle, end in items:
+            self.crc = crc32c(page.data[middle:end], crc32c(key, self.crc))
 
     def stated(self) -> States:
         self.state()
@@ -252,53 +274,51 @@ class _Walk:
             for one in (self.mains, self.sums, self.alls):
                 del one[:STATES_KEPT]
 
-    def records(self, page: Page) -> None:
-        raw = bytes(page.data)
-        numbers = struct.unpack_from(f"<{4 * page.count}I", raw, bbolt.HEADER_SIZE)
-        for at in range(page.count):
-            _, pos, ksize, vsize = numbers[4 * at : 4 * at + 4]
-            start = bbolt.HEADER_SIZE + 16 * at + pos
-            middle = start + ksize
+    def records(self, page: Page, items: Items) -> None:
+        data = page.data
+        raw = bytes(data)
+        live, wanted = self.live_keys, self.wanted if self.wanted else None
+        for name, start, end in items:
             try:
-                main, _, tombstone = mvcc.parse_revision(raw[start:middle])
-                key, mod, lease = self.record(raw, middle, middle + vsize)
+                main, _, tombstone = mvcc.parse_revision(name)
+                found = scan_key_value(raw, start, end) if start < end else None
+                if found is None:
+                    kv = decode_key_value(raw[start:end])
+                    key, mod, lease = kv.key, kv.mod_revision, kv.lease
+                else:
+                    first, last, mod, lease = found
+                    key = raw[first:last]
             except WireError as err:
-                self.note(page.pgid, "record", f"{raw[start:middle].hex()}: {err}")
+                self.note(page.pgid, "record", f"{name.hex()}: {err}")
                 continue
-            if main > self.last_main + 1 and main > self.compact + 1 and vsize:
-                first = max(self.last_main, self.compact) + 1
-                if first > 2 or main > 2:
-                    self.gaps.append((max(first, 2), main - 1))
             if main > self.last_main:
+                if main > self.last_main + 1 and main > self.compact + 1 and start < end:
+                    missing = max(self.last_main, self.compact) + 1
+                    if missing > 2 or main > 2:
+                        self.gaps.append((max(missing, 2), main - 1))
                 self.state()
                 self.last_main = main
-            if not vsize:
+            if start == end:
                 if not tombstone:
-                    self.live_keys[b""] = 0  # the mark that --bump-revision leaves; 3.6 counts it as a key
+                    live[b""] = 0  # the mark that --bump-revision leaves; 3.6 counts it as a key
                 continue
-            digest = crc32c(raw[start : middle + vsize]) * _SPREAD
+            digest = crc32c(data[start - len(name) : end]) * _SPREAD
             self.all += digest
             if tombstone:
-                self.sum -= self.live_keys.pop(key, 0)
+                self.sum -= live.pop(key, 0)
                 self.live.pop(key, None)
                 continue
             if mod != main:
                 self.note(page.pgid, "record", f"revision {main} holds a record of revision {mod}")
                 continue
-            self.sum += digest - self.live_keys.get(key, 0)
-            self.live_keys[key] = digest
-            if self.wanted.wants(key, lease):
-                self.live[key] = decode_key_value(raw[middle : middle + vsize])
+            self.sum += digest - live.get(key, 0)
+            live[key] = digest
+            if wanted is None:
+                continue
+            if wanted.wants(key, lease):
+                self.live[key] = decode_key_value(raw[start:end])
             elif self.live:
                 self.live.pop(key, None)
-
-    def record(self, raw: bytes, start: int, end: int) -> Tuple[bytes, int, int]:
-        """Key, mod_revision and lease of a KeyValue; raises WireError when it is none."""
-        found = scan_key_value(raw, start, end) if start < end else None
-        if found is not None:
-            return raw[found[0] : found[1]], found[2], found[3]
-        kv = decode_key_value(raw[start:end])
-        return kv.key, kv.mod_revision, kv.lease
 
     def trailer(self) -> Optional[str]:
         """The sha256 at the end of a saved snapshot, once it is proven right; ``None`` where there is no trailer."""

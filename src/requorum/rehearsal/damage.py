@@ -245,14 +245,14 @@ def _leaves(bolt: Bolt) -> list[Page]:
             found.append(page)
         else:
             todo += [child for _, child in bbolt.branch_items(page)]
-    return sorted(found, key=lambda one: bytes(bbolt.leaf_items(one)[0].key) if one.count else b"")
+    return sorted(found, key=lambda one: bytes(bbolt.leaf_items(one)[0].key) if one.elements else b"")
 
 
 def _on_a_leaf(data_dir: Path, rng: Random, where: Literal["any", "old", "last"] = "any") -> tuple[str, int, Page]:
     """The db's path, the byte at which a leaf of the key bucket begins, and the leaf."""
     path = _layout(data_dir).db
     with Bolt(path) as bolt:
-        leaves = [one for one in _leaves(bolt) if one.count]
+        leaves = [one for one in _leaves(bolt) if one.elements]
         if len(leaves) < 2:
             raise Missed("the db has too few pages")
         page = (
