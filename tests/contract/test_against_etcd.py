@@ -432,3 +432,4 @@ def test_a_restored_data_dir_is_read_in_all_its_parts(exercised: Exercised) -> N
     assert (snap.index, snap.term) in {(mark.index, mark.term) for mark in log.marks}
     facts = mvcc.read_facts(str(exercised.stages["restored"]))
     assert (facts.term, facts.consistent_index) == (1, 1)
+    assert [(one.id, one.peer_urls) for one in snap.members] == [(one.id, one.peer_urls) for one in facts.members]

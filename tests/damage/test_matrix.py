@@ -7,6 +7,7 @@ from random import Random
 import pytest
 
 from lab import etcds
+from requorum.etcdfiles import mvcc, snapfile
 from requorum.rehearsal import damage
 from tests.damage import cases
 
@@ -78,6 +79,17 @@ def test_one_member_with_several_wal_files(
 ) -> None:
     """The same where the log was cut into files."""
     _hold(cases.play(killed(version, "long"), {"m1": [row]}, Random(1), tmp_path), *LONG[row])
+
+
+@pytest.mark.parametrize("version", etcds.VERSIONS)
+def test_a_snap_file_names_the_members(killed: Callable[[str, str], cases.Killed], version: str) -> None:
+    """Where every db is torn and the log begins late, the newest .snap still tells who the members are."""
+    data_dir = killed(version, "long").members[0].data_dir
+    newest = snapfile.read_snaps(str(data_dir / "member/snap"))[0][0]
+    facts = mvcc.read_facts(str(data_dir / "member/snap/db"))
+    assert [(one.id, one.name, one.peer_urls) for one in newest.members] == [
+        (one.id, one.name, one.peer_urls) for one in facts.members
+    ]
 
 
 def _hold(ended: cases.Ended, kind: str, loses: str) -> None:

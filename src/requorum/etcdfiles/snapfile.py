@@ -1,18 +1,21 @@
 """etcd's ``.snap`` files: where raft's log was cut, and who voted then (server/etcdserver/api/snap/snapshotter.go).
 
 ``%016x-%016x.snap`` is named after (term, index) and holds snappb.Snapshot {1 crc, 2 data}; the data is a
-raftpb.Snapshot {1 data, 2 metadata {1 conf_state, 2 index, 3 term}}.
+raftpb.Snapshot {1 data, 2 metadata {1 conf_state, 2 index, 3 term}}. Its data is the v2 store as JSON, whose nodes hold
+the members (api/membership/store.go): /0/members/ID/raftAttributes and /0/members/ID/attributes.
 """
 
+import json
 import os
 import re
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import Any, List, Tuple
 
 from requorum.etcdfiles import messages, protowire
 from requorum.etcdfiles.checksum import crc32c
 from requorum.etcdfiles.faults import Damage, EtcdFileError, open_regular
 from requorum.etcdfiles.messages import ConfState
+from requorum.etcdfiles.mvcc import MemberRecord
 from requorum.etcdfiles.protowire import WireError
 
 SNAP_NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.snap$")
@@ -21,12 +24,13 @@ MAX_SIZE = 64 << 20
 
 @dataclass(frozen=True)
 class SnapFile:
-    """One readable .snap."""
+    """One readable .snap. ``members`` is empty where it names none in a form that is known."""
 
     path: str
     index: int
     term: int
     conf_state: ConfState
+    members: Tuple[MemberRecord, ...] = ()
 
 
 def read_snap(path: str) -> SnapFile:
@@ -51,7 +55,10 @@ def read_snap(path: str) -> SnapFile:
             raise EtcdFileError(path, "its checksum is wrong")
         index = term = 0
         conf = ConfState()
+        store = b""
         for number, _, value in protowire.fields(data):
+            if number == 1:
+                store = bytes(messages.as_view(value))
             if number != 2:
                 continue
             for inner, _, one in protowire.fields(messages.as_view(value)):
@@ -65,7 +72,28 @@ def read_snap(path: str) -> SnapFile:
         raise EtcdFileError(path, f"not a .snap file: {err}") from err
     if not index:
         raise EtcdFileError(path, "it names no index")
-    return SnapFile(path, index, term, conf)
+    return SnapFile(path, index, term, conf, _members(store))
+
+
+def _members(store: bytes) -> Tuple[MemberRecord, ...]:
+    """The members that a v2 store holds."""
+    found = []
+    try:
+        nodes = _children(_children(_children(json.loads(store or b"{}")["Root"])["0"])["members"])
+        for name, node in nodes.items():
+            said: Any = {}
+            for attribute in ("attributes", "raftAttributes"):
+                said.update(json.loads(_children(node).get(attribute, {}).get("Value") or "{}"))
+            number, urls = int(name, 16), tuple(str(one) for one in said.get("peerURLs") or ())
+            clients = tuple(str(one) for one in said.get("clientURLs") or ())
+            found.append(MemberRecord(number, str(said.get("name", "")), urls, clients, said.get("isLearner") is True))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ()
+    return tuple(found)
+
+
+def _children(node: Any) -> Any:
+    return node["Children"] or {}
 
 
 def read_snaps(snap_dir: str) -> Tuple[Tuple[SnapFile, ...], Tuple[Damage, ...]]:

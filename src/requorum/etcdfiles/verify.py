@@ -108,7 +108,7 @@ def verify_db(path: str, wanted: KeysWanted = NOTHING, *, trailer: bool = True) 
     Without ``trailer`` the sha256 at the end of a saved snapshot is not compared: for one that was just written.
     """
     with Bolt(path) as bolt:
-        return _Walk(bolt, wanted, trailer=trailer).run()
+        return Walk(bolt, wanted, trailer=trailer).run()
 
 
 def in_order(keys: List[bytes]) -> bool:
@@ -116,7 +116,7 @@ def in_order(keys: List[bytes]) -> bool:
     return all(map(operator.lt, keys, keys[1:]))
 
 
-class _Walk:
+class Walk:
     """One pass over the tree of one transaction."""
 
     def __init__(self, bolt: Bolt, wanted: KeysWanted, *, trailer: bool) -> None:

@@ -85,7 +85,7 @@ def read(layout: datadir.Layout, facts: DbFacts | None, *, in_full: bool) -> tup
         unreadable=runs_of(log.unreadable),
         faults=tuple(fault(one) for one in (*log.damage, *snap_damage)),
         classified_above=max(consistent - LOOK_BACK, 0),
-        peers=_peers(log),
+        peers=_peers(log, start),
     )
 
 
@@ -129,16 +129,22 @@ def _refusals(log: Log, start: SnapFile | None, consistent: int, *, db_there: bo
     return tuple(reasons)
 
 
-def _peers(log: Log) -> tuple[Peer, ...]:
-    """The members that the log's configuration changes name."""
-    found = {}
+def _peers(log: Log, start: SnapFile | None) -> tuple[Peer, ...]:
+    """The members that the .snap file names, and those that the log's configuration changes do."""
+    found = {
+        one.id: Peer(
+            id=one.id, name=one.name, peer_urls=one.peer_urls, client_urls=one.client_urls, learner=one.learner
+        )
+        for one in (start.members if start else ())
+    }
     for entry in log.conf_changes:
         try:
             for change in messages.decode_conf_change(entry):
                 said = json.loads(change.context or b"null")
                 if isinstance(said, dict) and said.get("peerURLs"):
                     urls = tuple(str(one) for one in said["peerURLs"])
-                    found[change.node_id] = Peer(id=change.node_id, name=str(said.get("name", "")), peer_urls=urls)
+                    name = str(said.get("name") or (found[change.node_id].name if change.node_id in found else ""))
+                    found[change.node_id] = Peer(id=change.node_id, name=name, peer_urls=urls)
         except (WireError, ValueError, TypeError, RecursionError):
             continue
     return tuple(found.values())

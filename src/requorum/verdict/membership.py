@@ -181,8 +181,9 @@ def _unsurveyed(survey: Survey, counted: Sequence[MemberEvidence], sets: tuple[V
     if not sets:
         return ()
     seen = {member_id(member) for member in counted}
-    peers = {peer.id: peer for member in counted if isinstance(member.log, LogEvidence) for peer in member.log.peers}
-    peers |= {peer.id: peer for member in counted if isinstance(member.db, DbEvidence) for peer in member.db.peers}
+    told = [peer for one in counted if isinstance(one.log, LogEvidence) for peer in one.log.peers]
+    told += [peer for one in counted if isinstance(one.db, DbEvidence) for peer in one.db.peers]
+    peers = {peer.id: peer for peer in sorted(told, key=lambda peer: bool(peer.name))}
     hosts = {member.name for member in survey.members}
     urls = {
         url for member in survey.members if isinstance(member.config, MemberConfig) for url in member.config.peer_urls
