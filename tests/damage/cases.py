@@ -8,6 +8,7 @@ etcd; and every write that a client saw acknowledged looked for afterwards. What
 - the damaged disks are, to the byte, what they were.
 """
 
+import base64
 import fcntl
 import os
 import shutil
@@ -39,6 +40,12 @@ SILENT = {"last WAL cut between records", "last sector zeroed", "last WAL gone",
 """What may look like a log that simply ends there: a disk that did not keep what it had fsynced."""
 LOAD_SECONDS = 120.0
 _BUILT: dict[object, tuple[tuple[Operation, ...], list[str]]] = {}
+
+
+WAL_FILE = 64 << 20
+"""etcd begins a new one at so many bytes (wal.go, SegmentSizeBytes)."""
+PADDING = 1_200_000
+"""Bytes of one request; etcd takes 1.5 MB."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ def kill(
     members: int = 3,
     writes: int = 600,
     snapshot_count: int = 250,
-    value_bytes: int = 700,
+    wal_files: int = 1,
     compact: bool = False,
     leaders: int = 0,
     cut_off: bool = False,
@@ -90,13 +97,16 @@ def kill(
             config.write(
                 f"snapshot-count: {snapshot_count}\nbackend-batch-interval: 300000000\nunsafe-no-fsync: true\n"
             )
-    load = Load([one.client_url for one in found[:members]], 8, seed, value_bytes=value_bytes, patience=200)
+    load = Load([one.client_url for one in found[:members]], 1 if wal_files > 1 else 8, seed, value_bytes=700, patience=200)
     try:
         running = cluster.start(found[:members], etcd_dir)
         load.start()
         load.wait_for(writes // 2, LOAD_SECONDS)
         if compact:
             _compact(found[0])
+        for _ in range(wal_files - 1):
+            _fill_wal_file(found[0])
+            load.wait_for(load.acknowledged + writes // 2, LOAD_SECONDS)
         for _ in range(leaders):
             events.restart_leader(found[:members], running, etcd_dir)
         if learner:
@@ -113,6 +123,22 @@ def kill(
     for one in found:
         _trim(one.data_dir)
     return Killed(root, etcd_dir, tuple(found), tuple(load.operations), (found[-1].name,) if learner else ())
+
+
+def _fill_wal_file(member: Member) -> None:
+    """Have a new WAL file begun: by transactions whose guards fail, which lie in the log and leave nothing in the db."""
+    value = base64.b64encode(Random(1).randbytes(PADDING)).decode()  # noqa: S311 - padding, not a secret
+    nowhere = base64.b64encode(b"/padding").decode()
+    guarded = {
+        "compare": [{"key": nowhere, "target": "VERSION", "result": "EQUAL", "version": "1"}],
+        "success": [{"request_put": {"key": nowhere, "value": value}}],
+    }
+    gateway = Gateway(member.client_url, timeout=30)
+    try:
+        for _ in range(WAL_FILE // PADDING + 1):
+            gateway.call("/v3/kv/txn", guarded)
+    finally:
+        gateway.close()
 
 
 def _compact(member: Member) -> None:
@@ -297,7 +323,7 @@ def _rebuild(
     parts = tuple(Part(wal_dir=wal_dirs[one.member], first=one.first, last=one.last) for one in source.pieces)
     recipe = recipe_of(source, parts)
     digests = {folder: str(wreck.fingerprint(Path(folder))) for folder in {one.wal_dir for one in recipe.parts}}
-    db = wreck.sha256_of(Path(recipe.db)) if recipe.db else ""
+    db = wreck.content_of(Path(recipe.db)) if recipe.db else ""
     same = (
         killed.root,
         db,

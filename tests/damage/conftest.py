@@ -37,7 +37,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], cas
 def _make(root: Path, folder: Path, kind: str) -> cases.Killed:
     root.mkdir()
     if kind == "long":
-        return cases.kill(root, folder, 5, members=1, writes=2500, snapshot_count=400, value_bytes=120_000)
+        return cases.kill(root, folder, 5, members=1, wal_files=3)
     if kind == "one":
         return cases.kill(root, folder, 6, members=1, compact=True)
     return cases.kill(root, folder, 7, leaders=1, cut_off=True, writes=700)

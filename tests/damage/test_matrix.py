@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from lab import etcds
-from requorum.etcdfiles import mvcc, snapfile
+from requorum.etcdfiles import mvcc, snapfile, wal
 from requorum.rehearsal import damage
 from tests.damage import cases
 
@@ -55,7 +55,7 @@ LONG = {
     "all .snap and oldest WAL gone": (REBUILD, ""),
     "db cut": (REBUILD, ""),
 }
-"""Of a member with several WAL files."""
+"""Of a member with several WAL files, whose newest .snap lies in the last: etcd refuses damage that is older, too."""
 UNSEEN = {"value flipped"}
 """In one file alone nobody can see it: two members have to be compared."""
 
@@ -86,6 +86,7 @@ def test_a_snap_file_names_the_members(killed: Callable[[str, str], cases.Killed
     """Where every db is torn and the log begins late, the newest .snap still tells who the members are."""
     data_dir = killed(version, "long").members[0].data_dir
     newest = snapfile.read_snaps(str(data_dir / "member/snap"))[0][0]
+    assert newest.index >= wal.segments_of(str(data_dir / "member/wal"))[-1].first_index
     facts = mvcc.read_facts(str(data_dir / "member/snap/db"))
     assert [(one.id, one.name, one.peer_urls) for one in newest.members] == [
         (one.id, one.name, one.peer_urls) for one in facts.members

@@ -4,13 +4,19 @@
 
 Every call that makes something durable or moves something is counted and written to LOG, one line each. Before or after
 call NUMBER the process sends itself the signal; number 0 only counts.
+
+There are a thousand such runs: :func:`start` forks them from a process that has read requorum's modules already.
 """
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import Any
 
 from requorum.cli import main
@@ -57,10 +63,38 @@ def _where(first: object) -> str:
     return os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else str(first)
 
 
-if __name__ == "__main__":
-    killer = Killer(sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4])
+def run(words: Sequence[str]) -> None:
+    """requorum, counted, in this process."""
+    killer = Killer(words[0], int(words[1]), words[2], words[3])
     for module, names in COUNTED:
         for one in names:
             setattr(module, one, killer.counted(one, getattr(module, one)))
-    sys.argv = ["requorum", *sys.argv[5:]]
+    sys.argv = ["requorum", *words[4:]]
     main.main()
+
+
+def start(words: Sequence[str], folder: Path, env: dict[str, str]) -> ForkServerProcess:
+    """A process of its own that works in ``folder``, and writes to the files ``out`` and ``err`` there."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    child = context.Process(target=_begin, args=(tuple(words), str(folder), env))
+    child.start()
+    return child
+
+
+def _begin(words: Sequence[str], folder: str, env: dict[str, str]) -> None:
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(env)
+    for number, name, flags in ((0, os.devnull, os.O_RDONLY), (1, "out", os.O_WRONLY), (2, "err", os.O_WRONLY)):
+        opened = os.open(name, flags | (os.O_CREAT | os.O_TRUNC if number else 0))
+        os.dup2(opened, number)
+        os.close(opened)
+    run(words)
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])
+else:
+    for module, _ in main.COMMANDS.values():
+        import_module(module)

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -28,10 +28,10 @@ from requorum.inventory.values import ProcessDeployment
 from requorum.rehearsal import cluster, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.load import Load
+from tests.rehearsal import killer
 
 pytestmark = pytest.mark.timeout(600)
 
-KILLER = Path(__file__).with_name("killer.py")
 WRITES = 300
 SECONDS = 60.0
 CHUNKS = 8
@@ -83,24 +83,40 @@ class Stage:
         shutil.rmtree(self.live)
         _copy(self.base / name, self.live)
 
-    def start(self, *words: str, point: Point | None, how: str = "kill") -> "subprocess.Popen[str]":
-        """requorum, with its calls counted."""
+    def words(self, point: Point | None, how: str, words: Sequence[str]) -> list[str]:
+        """What the killer is told."""
         number, when = (point.number, point.when) if point else (0, "before")
+        return [str(self.base / "calls"), str(number), when, how, *words, "-o", "json"]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of requorum."""
+        return {**os.environ, "REQUORUM_STATE_DIR": str(self.live / "state"), "NO_COLOR": "1"}
+
+    def start(self, *words: str, point: Point) -> "subprocess.Popen[str]":
+        """requorum, which halts itself at a call."""
         return subprocess.Popen(
-            [sys.executable, KILLER, self.base / "calls", str(number), when, how, *words, "-o", "json"],
+            [sys.executable, killer.__file__, *self.words(point, "stop", words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "REQUORUM_STATE_DIR": str(self.live / "state"), "NO_COLOR": "1"},
+            env=self.env,
             cwd=self.base,
         )
 
-    def requorum(self, *words: str, point: Point | None = None, code: int = 0) -> dict[str, Any]:
+    def requorum(self, *words: str, point: Point | None = None, code: int | None = 0) -> dict[str, Any]:
         """Run requorum to its end; returns its answer, an empty one when it was killed."""
-        ended, out, err = self.wait(self.start(*words, point=point))
-        assert ended == code, f"{words[0]} at {point} ended with {ended}, not {code}: {err}{out}"
-        answer = json.loads(out) if code == 0 else {}
+        child = killer.start(self.words(point, "kill", words), self.base, self.env)
+        try:
+            child.join(SECONDS)
+        finally:
+            child.kill()
+            child.join(10)
+        ended, out, err = child.exitcode, *((self.base / name).read_text() for name in ("out", "err"))
+        expected = (0, -signal.SIGKILL) if code is None else (code,)
+        assert ended in expected, f"{words[0]} at {point} ended with {ended}, not {code}: {err}{out}"
+        answer = json.loads(out) if ended == 0 else {}
         assert isinstance(answer, dict)
         return answer
 
@@ -411,8 +427,7 @@ def test_three_members_killed_then_resumed(counted: Callable[[str, int], Counted
 
     def one(point: Point) -> list[str]:
         stage.put_back("wrecked")
-        ended, _, err = stage.wait(stage.start(*stage.recover, point=point))
-        assert ended in (0, -signal.SIGKILL), err
+        stage.requorum(*stage.recover, point=point, code=None)
         return stage.problems(stage.go_on(), "rebuild", this.end)
 
     step = max(len(this.run) // SAMPLED, 1)
@@ -438,7 +453,7 @@ def test_a_live_run_is_not_resumed_by_another_process(part: str, counted: Callab
     locked = next(point for point in this.run if (point.call, point.when) == ("link", "after"))
     at = {"locking": 0.0, "fencing": 0.1, "restoring": 0.5, "starting": 0.85}[part]
     point = this.run[max(int(len(this.run) * at), this.run.index(locked))]
-    child = stage.start(*stage.recover, point=point, how="stop")
+    child = stage.start(*stage.recover, point=point)
     try:
         wait_halted(child)
         (run,) = stage.runs()
@@ -461,7 +476,7 @@ def test_a_second_run_beside_a_live_one(counted: Callable[[str, int], Counted]) 
     this = counted("rebuild", 1)
     stage = this.stage
     stage.put_back("wrecked")
-    child = stage.start(*stage.recover, point=this.run[len(this.run) // 2], how="stop")
+    child = stage.start(*stage.recover, point=this.run[len(this.run) // 2])
     try:
         wait_halted(child)
         before = {one.name: wreck.fingerprint(one.folder) for one in stage.members}

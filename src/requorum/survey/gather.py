@@ -22,8 +22,9 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
-from requorum.survey import at_hand, certificates, compared, comparing, disks, live, merging, without_python
+from requorum.survey import at_hand, compared, comparing, disks, live, merging, without_python
 from requorum.survey.evidence import (
+    Certificate,
     Comparison,
     ControlPod,
     HostEvidence,
@@ -240,13 +241,22 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
         return dataclasses.replace(
             found_here,
             hindrance=staticpod.hindrance(connection, pod) if pod else "",
-            certificates=certificates.read(connection, (*config.certificates, config.ca, config.cert)),
+            certificates=_certificates(connection, config),
             clock=connection.call(net.clock),
         )
     except (RequorumError, OSError) as err:
         reachable = not isinstance(err, Unreachable)
         said = err.message if isinstance(err, RequorumError) else str(err)
         return _nothing_of(host, said if reachable else f"unreachable: {said}", reachable=reachable)
+
+
+def _certificates(connection: Connection, config: MemberConfig) -> tuple[Certificate, ...]:
+    paths = [one for one in (*config.certificates, config.ca, config.cert) if one]
+    if not paths:
+        return ()
+    from requorum.survey import certificates  # only here: what reads them takes longer to load than all the rest
+
+    return certificates.read(connection, paths)
 
 
 def _nothing_of(host: Host, why: str, *, reachable: bool = True, absent: bool = False) -> MemberEvidence:

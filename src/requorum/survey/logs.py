@@ -100,16 +100,12 @@ def _refusals(log: Log, start: SnapFile | None, consistent: int, *, db_there: bo
     """Why etcd would not start from this log, or must not be let."""
     reasons = []
     begin = start.index if start else 0
-    first = 0
-    for at, segment in enumerate(log.segments):
-        if segment.first_index <= max(begin, 1):
-            first = at
     if begin == 0 and log.segments[0].first_index > 1:
         reasons.append("no .snap file can be used, and the log does not reach back to its start")
     elif start is not None and log.segments[0].first_index > begin + 1:
         reasons.append(f"the log does not reach back to the .snap file at index {begin}")
-    read = {segment.path for segment in log.segments[first:]}
-    broken = [one for one in log.damage if one.path in read and one.kind != "torn"]
+    # Also in files that are older than the .snap: etcd looks through all for their marks (wal.go, ValidSnapshotEntries).
+    broken = [one for one in log.damage if one.kind != "torn"]
     if broken:
         one = broken[0]
         where = f" (entry {one.index})" if one.index else ""
