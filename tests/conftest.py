@@ -6,14 +6,17 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from requorum.etcdfiles import mvcc
 from requorum.rehearsal import cluster
+from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.gateway import Gateway
 from requorum.rehearsal.load import Load
 
@@ -86,16 +89,15 @@ def crashed(etcd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A three-member cluster killed at once under load: ``m1/data`` to ``m3/data``. To be read only."""
     root = tmp_path_factory.mktemp("crashed")
     members = cluster.lay_out(root, 3, etcd_dir, "crashed")
-    for one in members:
+    for one, seconds in zip(members, (1.0, 1.3, 1.7), strict=True):
         with one.config.open("a") as config:
-            config.write(
-                "backend-batch-interval: 500000000\n"
-            )  # nanoseconds: every db lags its log, on slow machines too
+            config.write(f"backend-batch-interval: {seconds * 1e9:.0f}\n")  # each db lags its log in its own way
     load = Load([one.client_url for one in members], writers=8, seed=1)
     try:
         running = cluster.start(members, etcd_dir)
         load.start()
         load.wait_for(ACKNOWLEDGED_WRITES, seconds=60)
+        _wait_until_they_lag(members)
         cluster.kill_at_once(running)
     finally:
         load.stop()
@@ -103,6 +105,20 @@ def crashed(etcd_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for spare in root.glob("m*/data/member/wal/*.tmp"):
         spare.unlink()  # 64 MB of zeroes that no test reads
     return root
+
+
+def _wait_until_they_lag(members: Sequence[Member]) -> None:
+    """Wait until every db lags its log, and one of them another."""
+    gateway, deadline = Gateway(members[0].client_url), time.monotonic() + 60
+    try:
+        while True:
+            dbs = [mvcc.read_facts(str(one.data_dir / "member/snap/db")).revision for one in members]
+            if max(dbs) - min(dbs) > 20 and gateway.revision() - max(dbs) > 20:
+                return
+            assert time.monotonic() < deadline, f"the dbs stand too close to each other: {dbs}"
+            time.sleep(0.01)
+    finally:
+        gateway.close()
 
 
 @pytest.fixture

@@ -4,13 +4,16 @@ The fault is made on the disk of a killed member: its consistent index is raised
 entries of its own log, whose writes the data lacks.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from requorum.etcdfiles import mvcc
+from requorum.etcdfiles import mvcc, requests, simulate, wal
 from requorum.hosts import tools
 from requorum.hosts.connection import Here
+from requorum.rehearsal.gateway import Gateway
 from requorum.survey import disks as reading
 from requorum.survey import gather
 from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail
@@ -35,14 +38,19 @@ def member(root: Path, name: str) -> MemberEvidence:
 
 
 def lagging(root: Path) -> str:
-    """The member whose log has most above its db."""
+    """The member whose log has most above its db, of those that etcd has left without the fault."""
+
+    def drifted(name: str) -> bool:
+        db = member(root, name).db
+        assert isinstance(db, DbEvidence)
+        return db.applied_index != db.consistent_index
 
     def lag(name: str) -> int:
         found = member(root, name)
         assert isinstance(found.tail, Tail)
         return found.tail.to_index - found.tail.from_index
 
-    best = max(("m1", "m2", "m3"), key=lag)
+    best = max((name for name in ("m1", "m2", "m3") if not drifted(name)), key=lag)
     assert lag(best) > 8, "no db lags its log: the load was too light"
     return best
 
@@ -91,11 +99,24 @@ def test_the_others_are_started_without_it(disks: Path) -> None:
         assert [one.member for one in verdict.start.left_behind] == [name]
 
 
-def test_a_sound_db_is_believed(crashed: Path) -> None:
-    """On every member of a killed cluster the data ends where the index says."""
+def test_where_the_data_ends(
+    crashed: Path, run_alone: Callable[[Path, Path], AbstractContextManager[Gateway]], tmp_path: Path
+) -> None:
+    """On the members of a killed cluster the data ends where the index says; where it is said not to, etcd itself skips the
+    entries between: a write of theirs is not there once it has started. (That is seldom, and happens on 3.5.30, too.)"""
     for name in ("m1", "m2", "m3"):
-        db, _, _ = reading.read_member(
-            str(crashed / name / "data"), str(crashed / name / "data" / "member" / "wal"), in_full=True
-        )
+        data = crashed / name / "data"
+        db, _, _ = reading.read_member(str(data), str(data / "member" / "wal"), in_full=True)
         assert isinstance(db, DbEvidence)
-        assert db.applied_index == db.consistent_index
+        if db.applied_index == db.consistent_index:
+            continue
+        log = wal.read_log(str(data / "member" / "wal"))
+        between = [log.entries[at] for at in range(db.applied_index + 1, db.consistent_index + 1)]
+        written = [one for entry in between for one in simulate.written_by(requests.request_of(entry))]
+        with run_alone(data, tmp_path / name) as gateway:
+            there = {
+                (deleted, kv.key.encode(), b"" if deleted else kv.value.encode())
+                for deleted, kv in gateway.history(1, gateway.revision())
+            }
+        assert written
+        assert any(not there.issuperset(one) for one in written)

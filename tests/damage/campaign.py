@@ -66,6 +66,7 @@ def cluster_of(seed: str, root: Path, versions: tuple[str, ...]) -> cases.Killed
         members=members,
         writes=rng.randrange(300, 1500),
         snapshot_count=rng.choice([100, 250, 1000, 10_000]),
+        wal_files=rng.choice([1, 1, 1, 1, 1, 1, 2, 3]),
         compact=rng.random() < 0.4,
         leaders=rng.choice([0, 0, 1, 2]) if members > 1 else 0,
         cut_off=members > 1 and rng.random() < 0.4,

@@ -97,7 +97,9 @@ def kill(
             config.write(
                 f"snapshot-count: {snapshot_count}\nbackend-batch-interval: 300000000\nunsafe-no-fsync: true\n"
             )
-    load = Load([one.client_url for one in found[:members]], 1 if wal_files > 1 else 8, seed, value_bytes=700, patience=200)
+    load = Load(
+        [one.client_url for one in found[:members]], 1 if wal_files > 1 else 8, seed, value_bytes=700, patience=200
+    )
     try:
         running = cluster.start(found[:members], etcd_dir)
         load.start()
@@ -127,7 +129,7 @@ def kill(
 
 def _fill_wal_file(member: Member) -> None:
     """Have a new WAL file begun: by transactions whose guards fail, which lie in the log and leave nothing in the db."""
-    value = base64.b64encode(Random(1).randbytes(PADDING)).decode()  # noqa: S311 - padding, not a secret
+    value = base64.b64encode(Random(1).randbytes(PADDING)).decode()
     nowhere = base64.b64encode(b"/padding").decode()
     guarded = {
         "compare": [{"key": nowhere, "target": "VERSION", "result": "EQUAL", "version": "1"}],

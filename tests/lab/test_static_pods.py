@@ -3,6 +3,7 @@
 import json
 import tarfile
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,16 @@ def test_power_cut_and_one_wrecked(pods: World) -> None:
     replacement that is taken back midway starts no removed member, although kubelet runs all along; where containerd is
     down it is started, but not before the fence."""
     pods.write_until_cut()
-    wrecks.lose_log(pods.disk("node1"))
-    pods.lab.boot()
-    report = pods.recover(codes=(WITH_WARNINGS,))
+    report: dict[str, Any] = {}
+    while not report:
+        wrecks.lose_log(pods.disk("node1"))
+        pods.lab.boot()
+        ended = pods.requorum("recover", *pods.yes, "-o", "json", codes=(WITH_WARNINGS, REFUSED))
+        if ended.code == REFUSED:  # a slow machine: kubelet had started the two before they were looked at
+            assert "2 of 3 members serve" in ended.err
+            pods.lab.cut()
+            continue
+        report = ended.answer
     assert (report["verdict"], report["predicted_lost_max"]) == ("start as is", 0)
     pods.wait(lambda: pods.lab.healthy() == {"node1": False, "node2": True, "node3": True}, "two members serve")
     pods.audited("node2", "node3")

@@ -19,16 +19,20 @@ _BYTES = 65536
 
 def age_of(path: str) -> float:
     """How long ago a file was written, in seconds; a great age where it is not there."""
+    return max(time.time() - _written(Path(path)), 0.0)
+
+
+def _written(path: Path) -> float:
     try:
-        return max(time.time() - Path(path).stat().st_mtime, 0.0)
+        return path.stat().st_mtime
     except OSError:
-        return float("inf")
+        return float("-inf")
 
 
 def newest(namespace: str, pod: str, container: str) -> Path | None:
     """The newest log of a container, whichever of its pods (a changed manifest is another one) wrote it."""
-    found = [(age_of(str(one)), one) for one in LOGS.glob(f"{namespace}_{pod}_*/{container}/*.log")]
-    return min(found, default=(0.0, None))[1]  # one that goes meanwhile has a great age
+    found = LOGS.glob(f"{namespace}_{pod}_*/{container}/*.log")
+    return max(found, key=lambda one: (_written(one), len(one.name), one.name), default=None)
 
 
 def last_words(namespace: str, pod: str, container: str, seconds: float) -> str:
