@@ -21,7 +21,7 @@ def test_a_bad_inventory(requorum: Requorum, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "inventory.yaml"
     path.write_text("schema: requorum/Inventory/v1\nhosts:\n  m1:\n    etcd: {deployment: process, config: a.yaml}\n")
     BAD[kind](path)
-    assert str(path) in requorum("survey", "-i", path, code=2, seconds=8).err
+    assert str(path) in requorum("survey", "-i", path, code=2).err
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_wrong_inventory(requorum: Requorum, tmp_path: Path, text: str) -> Non
     """YAML that is no inventory ends with 2, and with the file's name."""
     path = tmp_path / "inventory.yaml"
     path.write_text(text)
-    assert str(path) in requorum("survey", "-i", path, code=2, seconds=15).err
+    assert str(path) in requorum("survey", "-i", path, code=2).err
 
 
 @pytest.mark.parametrize("kind", ["gone", "zeroes", "text", "directory", "pipe", "symlink loop"])
@@ -51,8 +51,8 @@ def test_a_bad_member_config(requorum: Requorum, one: Cluster, kind: str) -> Non
     """survey tells which config cannot be read; plan refuses, and does not claim that the disk it never saw is empty."""
     BAD[kind](one.first.config)
     before = one.disks()
-    assert str(one.first.config) in "".join(requorum("survey", "-i", one.inventory, code=0, seconds=8).out.split())
-    assert str(one.first.config) in requorum("plan", "-i", one.inventory, code=4, seconds=8).err
+    assert str(one.first.config) in "".join(requorum("survey", "-i", one.inventory, code=0).out.split())
+    assert str(one.first.config) in requorum("plan", "-i", one.inventory, code=4).err
     assert one.disks() == before
 
 
@@ -72,7 +72,7 @@ def test_a_wrong_value_in_a_member_config(requorum: Requorum, one: Cluster, old:
     """A value that etcd would not take either is no bug of requorum's: survey goes on, plan says yes or no."""
     port = one.first.client_url.rsplit(":", 1)[1]
     one.replace_in_config(one.first, old.format(client=port), new)
-    requorum("survey", "-i", one.inventory, code=0, seconds=8)
+    requorum("survey", "-i", one.inventory, code=0)
     child = requorum.start("plan", "-i", one.inventory)
     assert child.wait(15) in (0, 2, 4)
     requorum.end(child, code=child.returncode)
@@ -88,7 +88,7 @@ def test_an_edited_plan(requorum: Requorum, one: Cluster, tmp_path: Path, key: s
     requorum("plan", "-i", one.inventory, "--save", saved, code=0)
     saved.write_text(json.dumps({**json.loads(saved.read_text()), key: value}))
     before = one.disks(), one.configs()
-    ended = requorum("recover", "--plan", saved, *one.yes, code=2, seconds=15)
+    ended = requorum("recover", "--plan", saved, *one.yes, code=2)
     assert str(saved) in ended.err
     assert before == (one.disks(), one.configs())
     assert not (requorum.state / "runs").exists()
@@ -134,7 +134,7 @@ def test_a_bad_saved_plan(requorum: Requorum, stopped: tuple[Cluster, Path], tmp
     saved = tmp_path / "plan.json"
     shutil.copy(folder / "plan.json", saved)
     BAD[kind](saved)
-    assert str(saved) in requorum("recover", "--plan", saved, *one.yes, code=2, seconds=8).err
+    assert str(saved) in requorum("recover", "--plan", saved, *one.yes, code=2).err
     assert requorum.run_name() == folder.name
 
 
@@ -152,9 +152,9 @@ def test_a_bad_journal(requorum: Requorum, stopped: tuple[Cluster, Path], name: 
     BAD[kind](path)
     kept = path.read_bytes() if path.is_file() else b""
     configs = one.configs()
-    listed = requorum("runs", code=0, seconds=8)
+    listed = requorum("runs", code=0)
     for command in ("rollback", "resume"):
-        ended = requorum(command, folder.name, *one.yes, code=2, seconds=8)
+        ended = requorum(command, folder.name, *one.yes, code=2)
         assert folder.name in ended.err
         assert "there is no run" not in ended.err
     assert configs == one.configs()
@@ -170,7 +170,7 @@ def test_a_strange_line_in_a_journal(requorum: Requorum, stopped: tuple[Cluster,
     count = len(path.read_text().splitlines())
     path.write_text(path.read_text() + line + "\n")
     configs = one.configs()
-    assert f"line {count + 1}" in requorum("rollback", folder.name, *one.yes, code=2, seconds=8).err
+    assert f"line {count + 1}" in requorum("rollback", folder.name, *one.yes, code=2).err
     assert configs == one.configs()
 
 
@@ -193,7 +193,7 @@ def test_a_bad_lock(requorum: Requorum, three: Cluster, kind: str) -> None:
     (work / "lock.json").write_text("{}")
     BAD[kind](work / "lock.json")
     before = three.disks(), three.configs()
-    ended = requorum("recover", "-i", three.inventory, *three.yes, code=1, seconds=10)
+    ended = requorum("recover", "-i", three.inventory, *three.yes, code=1)
     assert str(work / "lock.json") in ended.err
     assert ended.hint
     assert before == (three.disks(), three.configs())
