@@ -369,6 +369,17 @@ class TestLoss:
         assert loss.at_most == 1
         assert not loss.proven_none
 
+    @pytest.mark.parametrize(("last", "at", "commit"), [(80, 90, 80), (95, 90, 97)])
+    def test_a_log_that_ends_before_what_it_knew_proves_nothing(self, last: int, at: int, commit: int) -> None:
+        """A log that ends cleanly below its own db, or its own commit, has lost its tail: the loss is unproven."""
+        its_log = log(1, last, commit=commit, sets=voters((0, (1,))), refusals=("it would swallow writes",))
+        verdict = decide(survey(member(1, db(at, of=peers(1)), its_log, of=(1,))))
+        loss = best(verdict).loss
+        assert not loss.proven_none
+        assert "0 of 1 voters' logs were read to their end" in loss.unproven
+        assert verdict.basis is not None
+        assert not verdict.basis.witnesses[0].to_end
+
     def test_committed_beyond_what_is_read(self) -> None:
         """What a commit index shows to have been acknowledged, and no log holds, is counted."""
         those = [member(n, db(90), log(n, 98, commit=100, hole=50)) for n in (1, 2)]

@@ -2,7 +2,7 @@
 
 from requorum.survey.evidence import DbEvidence, LogEvidence
 from requorum.survey.merged import last_shared
-from requorum.verdict.membership import Electorate, majority, member_id
+from requorum.verdict.membership import Electorate, majority, member_id, read_to_end
 from requorum.verdict.newest import Newest, behind
 from requorum.verdict.values import Basis, Witness
 
@@ -21,7 +21,7 @@ def basis(newest: Newest, cluster: Electorate) -> Basis | None:
             votes=member_id(member) in cluster.voters,
             term=log.last_term,
             index=log.last_index,
-            to_end=log.end_is_read,
+            to_end=read_to_end(member),
             unreadable=log.unreadable,
             agrees_to=last_shared(log.runs, highest.runs),
         )

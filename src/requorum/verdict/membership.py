@@ -64,6 +64,16 @@ def member_id(member: MemberEvidence) -> int:
     return 0
 
 
+def read_to_end(member: MemberEvidence) -> bool:
+    """Whether a member's log was read to the end that it had when it last ran. A log that ends, however cleanly, before what
+    its own commit index or its db knew has lost its tail: what else was in that, nobody knows."""
+    log, db = member.log, member.db
+    if not isinstance(log, LogEvidence) or not log.end_is_read:
+        return False
+    known = max(log.commit, db.consistent_index if isinstance(db, DbEvidence) else 0)
+    return known <= max([log.last_index, *(run.last for run in log.unreadable)])
+
+
 def electorate(survey: Survey) -> Electorate:
     """Sort the surveyed members into those that count and those that do not."""
     findings: list[Finding] = []

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, MergedLog, Run, Tail
 from requorum.survey.runs import Runs, count, minus, union, within
-from requorum.verdict.membership import Electorate, majority, member_id
+from requorum.verdict.membership import Electorate, majority, member_id, read_to_end
 from requorum.verdict.values import Loss
 
 
@@ -146,9 +146,7 @@ def _unproven(cluster: Electorate) -> str:
         return "no log tells who votes"
     for each in cluster.voter_sets:
         read = {
-            member_id(member)
-            for member in cluster.counted
-            if isinstance(member.log, LogEvidence) and member.log.end_is_read and member_id(member) in each.voters
+            member_id(member) for member in cluster.counted if read_to_end(member) and member_id(member) in each.voters
         }
         if len(read) < majority(len(each.voters)):
             return (
