@@ -59,11 +59,12 @@ def test_a_bad_file_of_a_member(requorum: Requorum, one: Cluster, tmp_path: Path
     path: Path = getattr(one, place)
     BAD[kind](path)
     before = one.disks(), one.configs()
-    said = " ".join(requorum("survey", one.data, code=0).out.split())
-    assert re.search(r"warning: data: (no (db|log)|nothing to read|(db|log) damaged)|must not start as it is", said), (
-        said
-    )
-    requorum("plan", "-i", one.inventory, code=0)
+    said = " ".join(requorum("survey", one.data, code=0, seconds=15).out.split())
+    told = r"warning: data: (no (db|log)|nothing to read|(db|log) damaged)"
+    if (place, kind) == ("wal", "truncated"):  # by chance between two records: then it is the db that tells
+        told += r"|danger: data: must not start as it is: it would swallow writes"
+    assert re.search(told, said), said
+    requorum("plan", "-i", one.inventory, code=0, seconds=15)
     if kind in ("truncated", "pipe"):
         out = tmp_path / "out.db"
         requorum("rebuild", one.data, "-o", out, "--etcd-dir", one.etcd_dir, code=0, seconds=30)
@@ -76,8 +77,8 @@ def test_a_bad_snap_file(requorum: Requorum, one: Cluster, kind: str) -> None:
     """A .snap file that cannot be read is named, and the older one or the log alone is read instead."""
     BAD[kind](one.snap)
     before = one.disks()
-    assert "log damaged" in " ".join(requorum("survey", one.data, code=0).out.split())
-    requorum("plan", "-i", one.inventory, code=0)
+    assert "log damaged" in " ".join(requorum("survey", one.data, code=0, seconds=15).out.split())
+    requorum("plan", "-i", one.inventory, code=0, seconds=15)
     assert before == one.disks()
 
 
@@ -88,14 +89,14 @@ def test_a_bad_snapshot_file(requorum: Requorum, one: Cluster, kind: str) -> Non
     if kind in ("directory", "symlink loop"):
         assert str(one.saved) in requorum("survey", one.saved, code=2).err
     else:
-        assert "cannot be used" in " ".join(requorum("survey", one.saved, code=0).out.split())
+        assert "cannot be used" in " ".join(requorum("survey", one.saved, code=0, seconds=15).out.split())
     given = ("plan", "-i", one.inventory, "--snapshot", one.saved)
     if kind == "symlink loop":
         assert str(one.saved) in requorum(*given, code=2).err
         return
-    assert "cannot be used" in " ".join(requorum(*given, code=0).out.split())
+    assert "cannot be used" in " ".join(requorum(*given, code=0, seconds=15).out.split())
     wreck.lose_disk(one.first)
-    ended = requorum(*given, code=6)
+    ended = requorum(*given, code=6, seconds=15)
     assert str(one.saved) in ended.err, "it is not said why the snapshot that was given is no source"
     assert ended.hint
 
@@ -122,9 +123,9 @@ def test_a_bad_data_dir(requorum: Requorum, one: Cluster, tmp_path: Path, kind: 
         BAD[kind](path)
     out = tmp_path / "out.db"
     bad_name = kind in ("gone", "symlink loop", "empty folder")
-    said = requorum("survey", path, code=2 if bad_name else 0)
+    said = requorum("survey", path, code=2 if bad_name else 0, seconds=15)
     assert str(path) in said.err + said.out
-    requorum("rebuild", path, "-o", out, "--etcd-dir", one.etcd_dir, code=2 if bad_name else 6)
+    requorum("rebuild", path, "-o", out, "--etcd-dir", one.etcd_dir, code=2 if bad_name else 6, seconds=15)
     assert not out.exists()
 
 

@@ -43,7 +43,7 @@ def test_a_wrong_inventory(requorum: Requorum, tmp_path: Path, text: str) -> Non
     """YAML that is no inventory ends with 2, and with the file's name."""
     path = tmp_path / "inventory.yaml"
     path.write_text(text)
-    assert str(path) in requorum("survey", "-i", path, code=2).err
+    assert str(path) in requorum("survey", "-i", path, code=2, seconds=15).err
 
 
 @pytest.mark.parametrize("kind", ["gone", "zeroes", "text", "directory", "pipe", "symlink loop"])
@@ -88,7 +88,7 @@ def test_an_edited_plan(requorum: Requorum, one: Cluster, tmp_path: Path, key: s
     requorum("plan", "-i", one.inventory, "--save", saved, code=0)
     saved.write_text(json.dumps({**json.loads(saved.read_text()), key: value}))
     before = one.disks(), one.configs()
-    ended = requorum("recover", "--plan", saved, *one.yes, code=2)
+    ended = requorum("recover", "--plan", saved, *one.yes, code=2, seconds=15)
     assert str(saved) in ended.err
     assert before == (one.disks(), one.configs())
     assert not (requorum.state / "runs").exists()
@@ -193,7 +193,7 @@ def test_a_bad_lock(requorum: Requorum, three: Cluster, kind: str) -> None:
     (work / "lock.json").write_text("{}")
     BAD[kind](work / "lock.json")
     before = three.disks(), three.configs()
-    ended = requorum("recover", "-i", three.inventory, *three.yes, code=1)
+    ended = requorum("recover", "-i", three.inventory, *three.yes, code=1, seconds=10)
     assert str(work / "lock.json") in ended.err
     assert ended.hint
     assert before == (three.disks(), three.configs())

@@ -141,7 +141,7 @@ def test_interrupted_before_any_change_is_130(requorum: Requorum, one: Cluster, 
     child = requorum.start("recover", "-i", one.inventory, "--etcd-dir", programs, *one.yes)
     wait_until((programs / "asked").exists, "requorum asks for etcd's version")
     child.send_signal(signal.SIGINT)
-    ended = requorum.end(child, code=130)
+    ended = requorum.end(child, code=130, seconds=5)
     assert "interrupted" in ended.err
     assert before == (one.disks(), one.configs())
 

@@ -106,14 +106,16 @@ class Stage:
         )
 
     def requorum(self, *words: str, point: Point | None = None, code: int | None = 0) -> dict[str, Any]:
-        """Run requorum to its end; returns its answer, an empty one when it was killed."""
+        """Run requorum to its end; returns its answer, an empty one when it was killed. With ``code`` None either will do:
+        where steps run at the same time the calls are not always as many."""
         child = killer.start(self.words(point, "kill", words), self.base, self.env)
         try:
             child.join(SECONDS)
+            ended = child.exitcode  # before it is killed from here: it must have ended itself
         finally:
             child.kill()
             child.join(10)
-        ended, out, err = child.exitcode, *((self.base / name).read_text() for name in ("out", "err"))
+        out, err = ((self.base / name).read_text() for name in ("out", "err"))
         expected = (0, -signal.SIGKILL) if code is None else (code,)
         assert ended in expected, f"{words[0]} at {point} ended with {ended}, not {code}: {err}{out}"
         answer = json.loads(out) if ended == 0 else {}

@@ -144,8 +144,10 @@ def test_interrupted(number: signal.Signals, after: float, etcd_dir: Path, temp:
         start_new_session=True,
     )
     try:
-        while not any(temp.iterdir()):
+        deadline = time.monotonic() + 60
+        while not any(temp.iterdir()):  # it has begun once it has a folder
             assert child.poll() is None, "it ended before it began"
+            assert time.monotonic() < deadline, "it does not begin"
             time.sleep(0.05)
         time.sleep(after)
         assert child.poll() is None, "it ended before it could be interrupted"
