@@ -99,24 +99,31 @@ def test_the_others_are_started_without_it(disks: Path) -> None:
         assert [one.member for one in verdict.start.left_behind] == [name]
 
 
-def test_where_the_data_ends(
-    crashed: Path, run_alone: Callable[[Path, Path], AbstractContextManager[Gateway]], tmp_path: Path
-) -> None:
-    """On the members of a killed cluster the data ends where the index says; where it is said not to, etcd itself skips the
-    entries between: a write of theirs is not there once it has started. (That is seldom, and happens on 3.5.30, too.)"""
+def skipped(data: Path, alone: AbstractContextManager[Gateway]) -> list[int]:
+    """The entries between where the data ends and where the index says, whose writes etcd lacks once it has started."""
+    db, _, _ = reading.read_member(str(data), str(data / "member" / "wal"), in_full=True)
+    assert isinstance(db, DbEvidence)
+    log = wal.read_log(str(data / "member" / "wal"))
+    with alone as gateway:
+        there = {
+            (deleted, kv.key.encode(), b"" if deleted else kv.value.encode())
+            for deleted, kv in gateway.history(1, gateway.revision())
+        }
+    between = range(db.applied_index + 1, db.consistent_index + 1)
+    written = {at: simulate.written_by(requests.request_of(log.entries[at])) for at in between}
+    return [at for at, sets in written.items() if sets and not any(there.issuperset(one) for one in sets)]
+
+
+Alone = Callable[[Path, Path], AbstractContextManager[Gateway]]
+
+
+def test_where_the_data_ends(disks: Path, run_alone: Alone, tmp_path: Path) -> None:
+    """Where the data is said to end before the index, etcd itself skips the entries between: their writes are not there once
+    it has started. Shown on a db that was made so, and on each that etcd left so (seldom, and on 3.5.30, too)."""
+    made = lagging(disks)
+    raise_index(disks / made / "data", 8)
     for name in ("m1", "m2", "m3"):
-        data = crashed / name / "data"
-        db, _, _ = reading.read_member(str(data), str(data / "member" / "wal"), in_full=True)
+        db = member(disks, name).db
         assert isinstance(db, DbEvidence)
-        if db.applied_index == db.consistent_index:
-            continue
-        log = wal.read_log(str(data / "member" / "wal"))
-        between = [log.entries[at] for at in range(db.applied_index + 1, db.consistent_index + 1)]
-        written = [one for entry in between for one in simulate.written_by(requests.request_of(entry))]
-        with run_alone(data, tmp_path / name) as gateway:
-            there = {
-                (deleted, kv.key.encode(), b"" if deleted else kv.value.encode())
-                for deleted, kv in gateway.history(1, gateway.revision())
-            }
-        assert written
-        assert any(not there.issuperset(one) for one in written)
+        if name == made or db.applied_index != db.consistent_index:
+            assert skipped(disks / name / "data", run_alone(disks / name / "data", tmp_path / name)), name
