@@ -175,13 +175,14 @@ class _Writer:
             granted = self.gateway.call("/v3/lease/grant", {"TTL": "3600"})
             self.lease = int(granted["ID"])
         lease = self.lease if leased else 0
-        if owned.mod and dice < 0.08:
+        sure = owned.sure  # else its last write was not answered: a guard on it may hold or fail
+        if sure and owned.mod and dice < 0.08:
             return self._stale(owned)
-        if owned.mod and dice < 0.22:
+        if sure and owned.mod and dice < 0.22:
             return self._delete(owned, guarded=dice < 0.16)
         value = self.value()
         self.unanswered = self._operation(PUT, key, value, lease)
-        if leased or dice > 0.75:
+        if leased or not sure or dice > 0.75:
             owned.sure = False
             answer = self.gateway.call("/v3/kv/put", _put_op(key, value, lease)["request_put"])
         else:
