@@ -277,7 +277,7 @@ class Walk:
     def records(self, page: Page, items: Items) -> None:
         data = page.data
         raw = bytes(data)
-        live, wanted = self.live_keys, self.wanted if self.wanted else None
+        live, wanted = self.live_keys, self.wanted or None
         for name, start, end in items:
             try:
                 main, _, tombstone = mvcc.parse_revision(name)

@@ -23,7 +23,6 @@ from requorum.survey.evidence import (
     Checked,
     DbEvidence,
     LogEvidence,
-    Peer,
     Place,
     ProcessEvidence,
     Run,
@@ -202,10 +201,7 @@ def db_evidence(facts: DbFacts, verified: Verified | None, applied: int) -> DbEv
         consistent_index=facts.consistent_index,
         applied_index=applied,
         term=facts.term,
-        peers=tuple(
-            Peer(id=one.id, name=one.name, peer_urls=one.peer_urls, client_urls=one.client_urls, learner=one.learner)
-            for one in facts.members
-        ),
+        peers=tuple(logs.peer_of(one) for one in facts.members),
         removed=facts.removed,
         cluster_version=facts.cluster_version,
         storage_version=facts.storage_version,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from requorum.etcdfiles import datadir, messages, simulate, snapfile, wal
 from requorum.etcdfiles.faults import Damage, EtcdFileError
 from requorum.etcdfiles.messages import ConfState
-from requorum.etcdfiles.mvcc import DbFacts
+from requorum.etcdfiles.mvcc import DbFacts, MemberRecord
 from requorum.etcdfiles.protowire import WireError
 from requorum.etcdfiles.snapfile import SnapFile
 from requorum.etcdfiles.wal import Log
@@ -125,21 +125,22 @@ def _refusals(log: Log, start: SnapFile | None, consistent: int, *, db_there: bo
     return tuple(reasons)
 
 
+def peer_of(one: MemberRecord) -> Peer:
+    """A recorded member as evidence."""
+    return Peer(id=one.id, name=one.name, peer_urls=one.peer_urls, client_urls=one.client_urls, learner=one.learner)
+
+
 def _peers(log: Log, start: SnapFile | None) -> tuple[Peer, ...]:
     """The members that the .snap file names, and those that the log's configuration changes do."""
-    found = {
-        one.id: Peer(
-            id=one.id, name=one.name, peer_urls=one.peer_urls, client_urls=one.client_urls, learner=one.learner
-        )
-        for one in (start.members if start else ())
-    }
+    found = {one.id: peer_of(one) for one in (start.members if start else ())}
     for entry in log.conf_changes:
         try:
             for change in messages.decode_conf_change(entry):
                 said = json.loads(change.context or b"null")
                 if isinstance(said, dict) and said.get("peerURLs"):
                     urls = tuple(str(one) for one in said["peerURLs"])
-                    name = str(said.get("name") or (found[change.node_id].name if change.node_id in found else ""))
+                    known = found.get(change.node_id)
+                    name = str(said.get("name") or (known.name if known else ""))
                     found[change.node_id] = Peer(id=change.node_id, name=name, peer_urls=urls)
         except (WireError, ValueError, TypeError, RecursionError):
             continue

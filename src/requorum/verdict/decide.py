@@ -241,7 +241,7 @@ def _read_proof(found: Basis | None) -> tuple[str, ...]:
     lines = []
     for one in found.witnesses:
         holes = sum(run.count for run in one.unreadable)
-        how = "read to its end" if one.to_end else "its end is damaged"
+        how = "read to its end" if one.to_end else "not read to its end"
         how += f", {holes} {'entry' if holes == 1 else 'entries'} unreadable" if holes else ""
         if one.member != found.follows:
             how += f", the same as {found.follows}'s up to {one.agrees_to}" if one.agrees_to else ", shares no entry"

@@ -65,8 +65,8 @@ def member_id(member: MemberEvidence) -> int:
 
 
 def read_to_end(member: MemberEvidence) -> bool:
-    """Whether a member's log was read to the end that it had when it last ran. A log that ends, however cleanly, before what
-    its own commit index or its db knew has lost its tail: what else was in that, nobody knows."""
+    """Whether a member's log was read to the end that it had when it last ran. One that ends, however cleanly, before what
+    its own commit index or its db knew has lost a tail, or never had it on disk: what else was in that, nobody knows."""
     log, db = member.log, member.db
     if not isinstance(log, LogEvidence) or not log.end_is_read:
         return False

@@ -83,8 +83,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
-    """One member's log as a witness: read to (term, index), ``to_end`` unless its end is damaged, and which entries of it
-    cannot be read. It holds the same as the log that is followed up to entry ``agrees_to`` (0: nothing shows that)."""
+    """One member's log as a witness: read to (term, index), ``to_end`` unless its end is damaged or missing, and which
+    entries of it cannot be read. It holds the same as the log that is followed up to entry ``agrees_to`` (0: nothing shows
+    that)."""
 
     member: str
     votes: bool
