@@ -128,7 +128,7 @@ def client_flags(endpoint: str, ca: str, cert: str, key: str) -> list[str]:
     return flags
 
 
-def ctl_json(tools: Tools, flags: Sequence[str], words: Sequence[str], seconds: float) -> Any:
+def ctl_json(tools: Tools, flags: Sequence[str], words: Sequence[str], seconds: float, cwd: str | None = None) -> Any:
     """Run etcdctl with JSON output; raises ProgramError, also for output that is no JSON."""
     argv = [
         tools.etcdctl,
@@ -138,7 +138,7 @@ def ctl_json(tools: Tools, flags: Sequence[str], words: Sequence[str], seconds: 
         "-w=json",
         *words,
     ]
-    done = programs.run(argv, seconds=seconds + 5, env={"ETCDCTL_API": "3"})
+    done = programs.run(argv, seconds=seconds + 5, env={"ETCDCTL_API": "3"}, cwd=cwd)
     try:
         return json.loads(done.out)
     except ValueError as err:

@@ -5,6 +5,9 @@ else knows, and no peer to talk to. A member's own log is then written anew behi
 follows under the next index of the new log, committed in full by one hard state. Entries that speak of members become
 empty ones (they change no key, and the members they name do not exist here). A real etcd applies them, and its snapshot
 is taken at once, at the revision that was predicted.
+
+It listens on sockets in a private folder, not on ports: no other etcd can answer in its place, and nobody else on the
+host can read there what is a cluster's whole state.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ import hashlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +40,8 @@ RESTORE_SECONDS = 1800.0
 LEAST_QUOTA = 8 << 30
 _TERM = 1
 _BLOCK = 4 << 20
+_CLIENT, _PEER = "localhost:1", "localhost:2"
+"""Sockets in the folder that etcd and etcdctl run in: a whole path can be too long for one."""
 BENCH = "requorum-workbench"
 """The name of the throwaway member: it stays in the snapshot's members, which every restore replaces."""
 
@@ -90,8 +95,8 @@ def build(recipe: Recipe, target: Path, bench: Path, found: Tools, *, in_full: b
     try:
         data_dir = _restore(recipe, bench, found)
         last = _append_log(recipe, data_dir)
-        with _etcd(data_dir, bench, found) as (endpoint, process):
-            _wait_applied(endpoint, last, found, bench)
+        with _sockets() as sockets, _etcd(data_dir, bench, sockets, found) as process:
+            _wait_applied(last, found, bench, sockets)
             _end(process)
         os.replace(data_dir / "member" / "snap" / "db", part)
         built = _check(recipe, part, target, in_full=in_full)
@@ -197,23 +202,19 @@ def _neutral(entry: Entry, index: int) -> Entry:
     return Entry(messages.ENTRY_NORMAL, _TERM, index, b"" if empty else entry.data)
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])
+def _sockets() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the sockets: not every filesystem that can hold a db can hold one."""
+    return tempfile.TemporaryDirectory(prefix="requorum-")
 
 
 @contextlib.contextmanager
-def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A throwaway etcd on loopback; killed at the end if it still runs, its log kept on the bench until then."""
-    client, peer = _free_ports()
-    endpoint = f"http://127.0.0.1:{client}"
+def _etcd(data_dir: Path, bench: Path, sockets: str, found: Tools) -> Iterator[subprocess.Popen[bytes]]:
+    """A throwaway etcd; killed at the end if it still runs, its log kept on the bench until then."""
     quota = max(LEAST_QUOTA, 2 * (data_dir / "member" / "snap" / "db").stat().st_size)
     argv: list[str | Path] = [
         *(found.etcd, "--name", BENCH, "--data-dir", data_dir, "--quota-backend-bytes", str(quota)),
-        *("--listen-client-urls", endpoint, "--advertise-client-urls", endpoint),
-        *("--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", "http://127.0.0.1:1"),
+        *("--listen-client-urls", f"unix://{_CLIENT}", "--advertise-client-urls", f"unix://{_CLIENT}"),
+        *("--listen-peer-urls", f"unix://{_PEER}", "--initial-advertise-peer-urls", "http://127.0.0.1:1"),
         *("--initial-cluster", f"{BENCH}=http://127.0.0.1:1", "--initial-cluster-state", "existing"),
         *("--heartbeat-interval", "50", "--election-timeout", "250", "--unsafe-no-fsync"),
     ]
@@ -224,29 +225,30 @@ def _etcd(data_dir: Path, bench: Path, found: Tools) -> Iterator[tuple[str, subp
             stdout=log,
             stderr=log,
             env={"PATH": programs.PATH},
-            cwd=bench,
+            cwd=sockets,
             start_new_session=True,
             preexec_fn=programs.die_with_parent,
         )
     try:
-        yield endpoint, process
+        yield process
     finally:
         process.kill()
         process.wait()
 
 
-def _wait_applied(endpoint: str, last: int, found: Tools, bench: Path) -> None:
+def _wait_applied(last: int, found: Tools, bench: Path, sockets: str) -> None:
     """Wait until every entry is applied."""
     deadline = time.monotonic() + START_SECONDS
     said: object = ""
     while time.monotonic() < deadline:
-        if not _listens(endpoint):  # etcdctl would wait a second before its second try
+        if not Path(sockets, _CLIENT).exists():  # etcdctl would wait a second before its second try
             said = "it does not listen yet"
             _fail_if_fatal(bench)
             time.sleep(0.01)
             continue
         try:
-            status = tools.ctl_json(found, [f"--endpoints={endpoint}"], ["endpoint", "status"], 5)[0]["Status"]
+            answers = tools.ctl_json(found, [f"--endpoints=unix://{_CLIENT}"], ["endpoint", "status"], 5, cwd=sockets)
+            status = answers[0]["Status"]
             if int(status.get("raftAppliedIndex", 0)) >= last and status.get("leader"):
                 return
             said = f"entry {status.get('raftAppliedIndex', 0)} of {last} is applied"
@@ -257,11 +259,6 @@ def _wait_applied(endpoint: str, last: int, found: Tools, bench: Path) -> None:
         _fail_if_fatal(bench)
         time.sleep(0.03)
     raise RequorumError(f"the throwaway etcd did not get ready within {START_SECONDS:.0f} s: {said}")
-
-
-def _listens(endpoint: str) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))) == 0
 
 
 def _fail_if_fatal(bench: Path) -> None:
