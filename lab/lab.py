@@ -176,6 +176,10 @@ class Lab:
         """Undo :meth:`block`."""
         network.unblock_ssh(self.name, self.host(name).machine.machine)
 
+    def isolate(self, on: bool = True) -> None:
+        """Keep the hosts of etcd from each other, so that none has a leader; or no longer."""
+        network.isolate(self.name, [one.machine.machine for one in self.hosts], on)
+
     def operator(self, argv: Sequence[str | Path], **kwargs: Any) -> "subprocess.CompletedProcess[Any]":
         """``subprocess.run`` on the operator's side of the bridge."""
         kwargs.setdefault("timeout", 600)

@@ -110,6 +110,13 @@ def unblock_ssh(name: str, machine: str) -> None:
     run(enter(name, ["tc", "qdisc", "delete", "dev", f"vb-{machine}", "clsact"]), check=False)
 
 
+def isolate(name: str, machines: Iterable[str], on: bool) -> None:
+    """Keep hosts from each other, while the operator reaches them all; until it is lifted or they boot."""
+    for machine in machines:
+        port = ["dev", f"vb-{machine}", "type", "bridge_slave", "isolated", "on" if on else "off"]
+        run(enter(name, ["ip", "link", "set", *port]))
+
+
 def wait_for_sshd(name: str, addresses: Iterable[str], seconds: float) -> None:
     """Wait until sshd greets at each address; raises LabError."""
     began = time.monotonic()

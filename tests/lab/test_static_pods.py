@@ -28,11 +28,10 @@ def test_power_cut_and_one_wrecked(pods: World) -> None:
     pods.write_until_cut()
     wrecks.lose_log(pods.disk("node1"))
     pods.lab.boot()
-    apart = f"blackhole {pods.lab.host('node3').address}"
-    pods.lab.ssh("node2", f"ip route add {apart}")  # or the two serve before they are looked at, where that takes long
+    pods.lab.isolate()  # or two serve before they are looked at, where that takes long
     child = pods.start("recover", *pods.yes, "-o", "json")
     child.wait_for_step("look again", "done")
-    pods.lab.ssh("node2", f"ip route del {apart}")
+    pods.lab.isolate(False)
     report = pods.end(child, codes=(WITH_WARNINGS,)).answer
     assert (report["verdict"], report["predicted_lost_max"]) == ("start as is", 0)
     pods.wait(lambda: pods.lab.healthy() == {"node1": False, "node2": True, "node3": True}, "two members serve")
