@@ -17,6 +17,9 @@ from lab import crictl, etcds, kube, load, network
 from lab.lab import Lab
 from lab.programs import LabError
 
+SHOWN = 20
+"""So many lines of what an audit finds wrong are printed."""
+
 
 def named(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the option that says which lab is meant."""
@@ -187,8 +190,10 @@ def audit(lab: Lab, operations: tuple[Path, ...], hosts: tuple[str, ...], output
             f"acknowledged {found.acknowledged}, lost {len(found.lost)}, wrong {len(found.wrong)}, "
             f"unanswered but there {found.surfaced}"
         )
-        for text in found.wrong:
+        for text in found.wrong[:SHOWN]:
             click.echo(f"  {text}")
+        if len(found.wrong) > SHOWN:
+            click.echo(f"  … and {len(found.wrong) - SHOWN} more (-o json lists all)")
     sys.exit(1 if found.lost or found.wrong else 0)
 
 

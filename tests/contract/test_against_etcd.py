@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -232,21 +233,46 @@ def test_a_snapshot_with_a_flipped_byte_is_found_out(exercised: Exercised, tmp_p
     assert "trailer" in {one.kind for one in found.damage}
 
 
-@pytest.fixture
-def without_last_leaf(exercised: Exercised, tmp_path: Path) -> Path:
-    """The compacted db whose last leaf of the key bucket is zeroes."""
-    path = tmp_path / "leaf.db"
-    shutil.copy(exercised.stages["compacted"], path)
-    with bbolt.Bolt(str(path)) as bolt:
+def last_leaf(db: Path) -> tuple[int, bbolt.Page]:
+    """The last leaf of the key bucket, and the byte it begins at."""
+    with bbolt.Bolt(str(db)) as bolt:
         bucket = bolt.bucket(b"key")
         assert bucket is not None
         page = bolt.page(bucket.root)
         while page.flags == bbolt.BRANCH:
             page = bolt.page(bbolt.branch_items(page)[-1][1])
-        size = bolt.meta.page_size
+        return page.pgid * bolt.meta.page_size, page
+
+
+def test_items_with_room_between_them_are_read_as_etcdutl_reads_them(
+    etcd_dir: Path, exercised: Exercised, tmp_path: Path
+) -> None:
+    """bbolt writes a leaf's items without a gap, but its format does not ask for it."""
+    db = tmp_path / "gap.db"
+    shutil.copy(exercised.stages["stopped"], db)
+    start, page = last_leaf(db)
+    element = bbolt.HEADER_SIZE + (page.elements - 1) * bbolt.ELEMENT_SIZE
+    flags, pos, ksize, vsize = struct.unpack_from("<4I", page.data, element)
+    own, room = element + pos, 8
+    assert own + ksize + vsize + room <= len(page.data)
+    with db.open("r+b") as file:
+        file.seek(start + own + room)
+        file.write(page.data[own : own + ksize + vsize])
+        file.seek(start + element)
+        file.write(struct.pack("<4I", flags, pos + room, ksize, vsize))
+    assert_as_etcdutl(etcd_dir / "etcdutl", db)
+    assert verify.verify_db(str(db)).hash == verify.verify_db(str(exercised.stages["stopped"])).hash
+
+
+@pytest.fixture
+def without_last_leaf(exercised: Exercised, tmp_path: Path) -> Path:
+    """The compacted db whose last leaf of the key bucket is zeroes."""
+    path = tmp_path / "leaf.db"
+    shutil.copy(exercised.stages["compacted"], path)
+    start, _ = last_leaf(path)
     with path.open("r+b") as file:
-        file.seek(page.pgid * size)
-        file.write(bytes(size))
+        file.seek(start)
+        file.write(bytes(4096))
     return path
 
 

@@ -47,7 +47,9 @@ def rest(folder: Path) -> list[Path]:
 
 def test_through_a_jump_host_as_a_user_with_sudo(up: Callable[..., World]) -> None:
     """Nobody may log in as root, and only the jump host is let in."""
-    there_and_back(up(jump=True))
+    world = up(jump=True)
+    world.ansible = True
+    there_and_back(world)
 
 
 def test_etcd_as_its_own_user_with_a_log_of_its_own(up: Callable[..., World]) -> None:

@@ -23,6 +23,7 @@ def test_a_cluster_that_came_back_by_itself_is_left_alone(world: World) -> None:
 
 def test_a_flip_below_every_db_loses_nothing(world: World) -> None:
     """No member starts by itself; the cluster is rebuilt, nothing is lost; the old data is kept until cleanup."""
+    world.ansible = True
     fails_to_start(world)
     before = world.fingerprints()
     yes = world.yes

@@ -20,6 +20,8 @@ _BRANCH_ELEMENT = struct.Struct("<IIQ")
 _LEAF_ELEMENT = struct.Struct("<IIII")
 _BUCKET = struct.Struct("<QQ")
 HEADER_SIZE = _HEADER.size
+ELEMENT_SIZE = _LEAF_ELEMENT.size
+"""Of a branch's elements as of a leaf's."""
 MAX_DEPTH = 64
 MOST_AT_ONCE = 16
 """So many pages are read at once at most, before it is known how many a page runs over into."""
@@ -58,7 +60,7 @@ class Page(NamedTuple):
     flags: int
     elements: int
     overflow: int
-    data: memoryview
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,19 @@ class Bolt:
         if pgid + overflow >= meta.hwm:
             raise BadPage(pgid, f"claims {overflow} overflow pages, past the end")
         pages = overflow + 1
-        if (pgid + pages) * size > self.file_size:
-            raise BadPage(pgid, "the file ends within it")
         if pages != self._likely:
+            if (pgid + pages) * size > self.file_size:
+                raise BadPage(pgid, "the file ends within it")
             missing = pages * size - len(raw)
             raw = raw + self.read(pgid * size + len(raw), missing) if missing > 0 else raw[: pages * size]
             self._likely = min(pages, MOST_AT_ONCE)
         if len(raw) < pages * size:
             raise BadPage(pgid, "the file ends within it")
-        element = _BRANCH_ELEMENT.size if flags == BRANCH else _LEAF_ELEMENT.size
-        if HEADER_SIZE + count * element > len(raw):
+        if HEADER_SIZE + count * ELEMENT_SIZE > len(raw):
             raise BadPage(pgid, f"claims {count} elements, more than fit")
         if flags == BRANCH and count == 0:
             raise BadPage(pgid, "is a branch without children")
-        return Page(pgid, flags, count, overflow, memoryview(raw))
+        return Page(pgid, flags, count, overflow, raw)
 
     def root_bucket(self) -> Bucket:
         """The bucket that holds all others."""
@@ -220,7 +221,7 @@ class Bolt:
 
 def branch_items(page: Page) -> List[Tuple[memoryview, int]]:
     """A branch's (first key, child page id) pairs."""
-    data, limit, out = page.data, len(page.data), []
+    data, limit, out = memoryview(page.data), len(page.data), []
     at = HEADER_SIZE
     for _ in range(page.elements):
         pos, ksize, pgid = _BRANCH_ELEMENT.unpack_from(data, at)
@@ -228,13 +229,13 @@ def branch_items(page: Page) -> List[Tuple[memoryview, int]]:
         if start + ksize > limit:
             raise BadPage(page.pgid, "a key runs past the page")
         out.append((data[start : start + ksize], pgid))
-        at += _BRANCH_ELEMENT.size
+        at += ELEMENT_SIZE
     return out
 
 
 def leaf_items(page: Page) -> List[LeafItem]:
     """A leaf's items."""
-    data, limit, out = page.data, len(page.data), []
+    data, limit, out = memoryview(page.data), len(page.data), []
     at = HEADER_SIZE
     for _ in range(page.elements):
         flags, pos, ksize, vsize = _LEAF_ELEMENT.unpack_from(data, at)
@@ -243,7 +244,7 @@ def leaf_items(page: Page) -> List[LeafItem]:
         if middle + vsize > limit:
             raise BadPage(page.pgid, "an item runs past the page")
         out.append(LeafItem(data[start:middle], data[middle : middle + vsize], bool(flags & 1)))
-        at += _LEAF_ELEMENT.size
+        at += ELEMENT_SIZE
     return out
 
 
@@ -254,11 +255,11 @@ def bucket_of(item: LeafItem, holder: int) -> Bucket:
     root, _ = _BUCKET.unpack_from(item.value)
     if root:
         return Bucket(root)
-    data = item.value[_BUCKET.size :]
+    data = bytes(item.value[_BUCKET.size :])
     if len(data) < HEADER_SIZE:
         raise BadPage(holder, "an inline bucket is too short")
     _, flags, count, overflow = _HEADER.unpack_from(data)
-    if flags != LEAF or overflow or HEADER_SIZE + count * _LEAF_ELEMENT.size > len(data):
+    if flags != LEAF or overflow or HEADER_SIZE + count * ELEMENT_SIZE > len(data):
         raise BadPage(holder, "an inline bucket is not a leaf")
     return Bucket(0, Page(holder, flags, count, 0, data))
 

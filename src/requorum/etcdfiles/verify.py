@@ -13,7 +13,7 @@ import struct
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Optional, Set, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from requorum.etcdfiles import bbolt, mvcc
 from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
@@ -29,6 +29,17 @@ MAX_DAMAGE = 200
 
 Items = List[Tuple[bytes, int, int]]
 """Of each item of a leaf its key, and where its value begins and ends; the key lies right before it."""
+
+
+class Leaf(NamedTuple):
+    """A leaf that was checked. ``joined``: its items lie one behind the other, without a gap."""
+
+    page: Page
+    items: Items
+    joined: bool
+
+
+_ELEMENT = struct.Struct("<IIII")
 
 _SPREAD = 0x9E3779B97F4A7C15
 """Odd, so that multiplying by it loses nothing: sums of digests then differ in every bit."""
@@ -148,7 +159,7 @@ class Walk:
         os.posix_fadvise(bolt.fd, 0, 0, os.POSIX_FADV_WILLNEED)
         facts = mvcc.read_facts(bolt.path)
         self.compact = facts.compact_revision
-        for page, _ in self.leaves(bolt.root_bucket(), None, None):
+        for page, _, _ in self.leaves(bolt.root_bucket()):
             for item in bbolt.leaf_items(page):
                 name = bytes(item.key)
                 if not item.is_bucket:
@@ -177,89 +188,92 @@ class Walk:
         )
 
     def bucket(self, name: bytes, bucket: Bucket) -> None:
-        for page, items in self.leaves(bucket, None, None):
-            self.hash_leaf(page, items)
-            self.total_keys += page.elements
+        for leaf in self.leaves(bucket):
+            self.hash_leaf(leaf)
+            self.total_keys += leaf.page.elements
             if name == b"key":
-                self.records(page, items)
+                self.records(leaf.page, leaf.items)
             elif name == b"lease":
-                for key, _, _ in items:
+                for key, _, _ in leaf.items:
                     self.leases.add(int.from_bytes(key, "big", signed=True))
 
-    def leaves(self, bucket: Bucket, low: Optional[bytes], high: Optional[bytes]) -> Iterator[Tuple[Page, Items]]:
+    def leaves(self, bucket: Bucket) -> Iterator[Leaf]:
         """The bucket's leaves in order, each checked; damaged subtrees are noted and passed over."""
         if bucket.inline is not None:
-            items = self.items(bucket.inline, low, high)
-            if items is not None:
-                yield bucket.inline, items
+            leaf = self.leaf(bucket.inline, None, None)
+            if leaf is not None:
+                yield leaf
             return
-        yield from self._leaves(bucket.root, low, high, bbolt.MAX_DEPTH)
+        todo: List[Tuple[int, Optional[bytes], Optional[bytes], int]] = [(bucket.root, None, None, 0)]
+        while todo:
+            pgid, low, high, depth = todo.pop()
+            try:
+                page = self.page(pgid)
+                if page.flags == bbolt.LEAF:
+                    leaf = self.leaf(page, low, high)
+                    if leaf is not None:
+                        yield leaf
+                    continue
+                if depth == bbolt.MAX_DEPTH:
+                    raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
+                children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
+            except BadPage as err:
+                self.note(err.pgid, "page", err.why)
+                continue
+            firsts = [key for key, _ in children]
+            if not in_order(firsts) or (high is not None and firsts[-1] >= high):
+                self.note(pgid, "page", "its keys are out of order")
+            lows = [low, *firsts[1:]] if low is None else firsts
+            below = [(child, *ends, depth + 1) for (_, child), ends in zip(children, zip(lows, [*firsts[1:], high]))]
+            todo += reversed(below)
 
-    def _leaves(
-        self, pgid: int, low: Optional[bytes], high: Optional[bytes], depth: int
-    ) -> Iterator[Tuple[Page, Items]]:
-        try:
-            if depth == 0:
-                raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
-            page = self.bolt.page(pgid)
-            end = pgid + page.overflow + 1
-            if 1 in self.seen[pgid:end]:
-                raise BadPage(pgid, "is reached twice")
-            self.seen[pgid:end] = b"\1" * (end - pgid)
-            if page.flags == bbolt.LEAF:
-                items = self.items(page, low, high)
-                if items is not None:
-                    yield page, items
-                return
-            children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
-        except BadPage as err:
-            self.note(err.pgid, "page", err.why)
-            return
-        firsts = [key for key, _ in children]
-        if not in_order(firsts) or (high is not None and firsts[-1] >= high):
-            self.note(pgid, "page", "its keys are out of order")
-        for at, (key, child) in enumerate(children):
-            below = firsts[at + 1] if at + 1 < len(firsts) else high
-            yield from self._leaves(child, key if at or low is not None else low, below, depth - 1)
+    def page(self, pgid: int) -> Page:
+        """A page that no other leads to."""
+        page = self.bolt.page(pgid)
+        end = pgid + page.overflow + 1
+        if self.seen.find(1, pgid, end) >= 0:
+            raise BadPage(pgid, "is reached twice")
+        self.seen[pgid:end] = b"\1" * (end - pgid)
+        return page
 
-    def items(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> Optional[Items]:
+    def leaf(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> Optional[Leaf]:
         """A leaf's items, once they lie within it, in order, and within the keys of its parent; else ``None``."""
-        data, limit, count = page.data, len(page.data), page.elements
-        numbers = struct.unpack_from(f"<{4 * count}I", data, bbolt.HEADER_SIZE)
-        items, at = [], bbolt.HEADER_SIZE
-        for pos, ksize, vsize in zip(numbers[1::4], numbers[2::4], numbers[3::4]):
+        raw, at = page.data, bbolt.HEADER_SIZE
+        limit, end, last, joined = len(raw), 0, b"", True
+        items: Items = []
+        for _, pos, ksize, vsize in _ELEMENT.iter_unpack(raw[at : at + page.elements * bbolt.ELEMENT_SIZE]):
             start = at + pos
+            if start != end and items:
+                joined = False
             middle = start + ksize
             end = middle + vsize
             if end > limit:
                 self.note(page.pgid, "page", "an item runs past the page")
                 return None
-            items.append((bytes(data[start:middle]), middle, end))
-            at += 16
-        if not items:
-            return items
-        if not in_order([key for key, _, _ in items]):
-            self.note(page.pgid, "page", "its keys are out of order")
-            return None
-        if (low is not None and items[0][0] < low) or (high is not None and items[-1][0] >= high):
+            key = raw[start:middle]
+            if key <= last and items:
+                self.note(page.pgid, "page", "its keys are out of order")
+                return None
+            items.append((key, middle, end))
+            last = key
+            at += bbolt.ELEMENT_SIZE
+        if items and ((low is not None and items[0][0] < low) or (high is not None and last >= high)):
             self.note(page.pgid, "page", "its keys lie outside its parent's")
             return None
-        return items
+        return Leaf(page, items, joined)
 
-    def hash_leaf(self, page: Page, items: Items) -> None:
+    def hash_leaf(self, leaf: Leaf) -> None:
         """Add a leaf's keys and values to the hash; mostly they lie one behind the other, and one slice will do."""
+        items = leaf.items
         if not items:
             return
-        start = before = items[0][1] - len(items[0][0])
-        for key, middle, end in items:
-            if middle - len(key) != before:
-                break
-            before = end
-        else:
-            self.crc = crc32c(page.data[start:before], self.crc)
+        data = memoryview(leaf.page.data)
+        if leaf.joined:
+            key, middle, _ = items[0]
+            self.crc = crc32c(data[middle - len(key) : items[-1][2]], self.crc)
             return
         for key, middle, end in items:
-            self.crc = crc32c(page.data[middle:end], crc32c(key, self.crc))
+            self.crc = crc32c(data[middle:end], crc32c(key, self.crc))
 
     def stated(self) -> States:
         self.state()
@@ -275,8 +289,8 @@ class Walk:
                 del one[:STATES_KEPT]
 
     def records(self, page: Page, items: Items) -> None:
-        data = page.data
-        raw = bytes(data)
+        raw = page.data
+        data = memoryview(raw)
         live, wanted = self.live_keys, self.wanted or None
         for name, start, end in items:
             try:
