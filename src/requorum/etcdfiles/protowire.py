@@ -13,8 +13,10 @@ class WireError(ValueError):
 
 def read_varint(data: Buffer, at: int) -> Tuple[int, int]:
     """The unsigned varint at ``at``, and where the next byte lies."""
-    value = shift = 0
     end = len(data)
+    if at < end and data[at] < 0x80:  # most are of one byte
+        return data[at], at + 1
+    value = shift = 0
     while True:
         if at >= end:
             raise WireError("a varint runs past the end")
@@ -35,7 +37,10 @@ def fields(data: Buffer) -> Iterator[Tuple[int, int, Union[int, memoryview]]]:
     view = memoryview(data)
     at, end = 0, len(view)
     while at < end:
-        tag, at = read_varint(view, at)
+        tag = view[at]
+        at += 1
+        if tag > 0x7F:
+            tag, at = read_varint(view, at - 1)
         number, wire = tag >> 3, tag & 7
         if number == 0:
             raise WireError("field number 0")
