@@ -1,4 +1,5 @@
-"""``./dev campaign``: random clusters, loads, leader changes and damage, until the time is up; every case judged.
+"""``./dev campaign``: random clusters, loads, leader changes and damage, until the time is up or it is interrupted; every
+case judged.
 
 A case is told by its seed, ``CLUSTER.NUMBER``: the cluster of that seed is made again (its load and what happens to it are
 drawn from it), then the damage of that number. Two runs of a real cluster are never the same to the byte, so the disks
@@ -112,7 +113,8 @@ def main(minutes: float, seed: str, versions: tuple[str, ...], output: str) -> N
     at = int(first) if first else Random().randrange(1 << 30)
     chosen = versions or etcds.VERSIONS
     print(f"seed {at}", file=sys.stderr)
-    while number or time.monotonic() - began < 60 * minutes:
+    interrupted = False
+    while not interrupted and (number or time.monotonic() - began < 60 * minutes):
         root = Path(tempfile.mkdtemp(prefix="requorum-campaign-"))
         keep = False
         try:
@@ -130,6 +132,8 @@ def main(minutes: float, seed: str, versions: tuple[str, ...], output: str) -> N
             print(f"cluster {at}: {report.cases} cases, {len(report.failures)} failed", file=sys.stderr, flush=True)
         except (TimeoutError, OSError) as err:
             print(f"cluster {at} was not made: {err}", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            interrupted = True  # what was found so far is told all the same
         finally:
             if not keep:
                 shutil.rmtree(root, ignore_errors=True)
