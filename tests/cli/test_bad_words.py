@@ -34,7 +34,7 @@ def test_a_bad_inventory(requorum: Requorum, tmp_path: Path, kind: str) -> None:
         "schema: requorum/Inventory/v1\nhosts: {m1: {roles: [{a: b}], etcd: {deployment: process, config: a}}}\n",
         "schema: requorum/Inventory/v1\nschema: requorum/Inventory/v1\n",
         "hosts: &a [*a]\n",
-        "[" * 5000,
+        "[" * 1000,
         "- 1\n",
         "\ttabs\n",
     ],

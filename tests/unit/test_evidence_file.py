@@ -1,5 +1,7 @@
 """What goes into the file for a post-mortem names no key of the cluster."""
 
+import json
+
 from requorum.cli.evidence_cmd import without_keys
 
 SLOW = (
@@ -15,3 +17,31 @@ def test_slow_requests() -> None:
     assert made.count('"request":"(left out)"') == 2
     assert made.count('"x":"stays"') == 2
     assert "plain text" in made
+
+
+TRACED = (
+    '{"level":"info","caller":"traceutil/trace.go:171","msg":"trace[975348890] put","detail":"{key:/secrets/a; '
+    'req_size:317; }","duration":"140.396534ms","steps":["trace[975348890] \'process raft request\'  (duration: 1ms)",'
+    '"trace[975348890] \'marshal mvccpb.KeyValue\' {req_type:put; key:/secrets/a; } (duration: 2ms)"],"step_count":2}\n'
+)
+IN_WORDS = (
+    '2026-11-24 02:00:00.1 W | etcdserver: read-only range request "key:\\"/secrets/a\\" " with result '
+    '"range_response_count:1 size:9" took too long (1.2s) to execute\n'
+    "trace[11] range {range_begin:/secrets/a; range_end:; } (duration: 1s, start: x, )\n"
+)
+
+
+def test_traced_requests() -> None:
+    """So does it trace every request that takes a tenth of a second, with the keys again among its steps."""
+    made = without_keys(TRACED + SLOW)
+    assert "secrets" not in made
+    assert '"duration":"140.396534ms"' in made
+    assert json.loads(made.splitlines()[0])["step_count"] == 2
+
+
+def test_plain_text() -> None:
+    """etcd 3.4 says the same in plain text; and whatever is below Kubernetes' prefix is left out anywhere."""
+    made = without_keys(IN_WORDS + "lost /registry/secrets/a; gone\n")
+    assert "secrets" not in made
+    assert "took too long (1.2s) to execute" in made
+    assert "lost /registry/(left out); gone" in made

@@ -21,8 +21,17 @@ from requorum.plan.values import Plan, PlanMember, work_of
 from requorum.survey import gather, live
 
 LINES = 5000
-_REQUEST = re.compile(r'("(?:request|response|key|range_begin|range_end)":")(?:[^"\\]|\\.)*"')
-"""Where etcd's log speaks of a slow request it names keys of Kubernetes: that is left out."""
+LOG_BYTES = 1 << 20
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_OF_REQUESTS = (
+    (re.compile(rf'("(?:request|response|key|range_begin|range_end|detail)":){_STRING}'), r'\1"(left out)"'),
+    (re.compile(rf'("steps":)\[(?:{_STRING},?)*\]'), r'\1["(left out)"]'),
+    (re.compile(rf"\b((?:request|result) ){_STRING}"), r'\1"(left out)"'),  # 3.4's plain text
+    (re.compile(r'(\btrace\[\d+\][^{"\n]*)\{.*', re.IGNORECASE), r"\1(left out)"),
+    (re.compile(r'(/registry/)[^\s"\\;,}\]]+'), r"\1(left out)"),
+)
+"""Where etcd's log speaks of a slow request, or traces one, it names keys of Kubernetes: that is left out. etcd's sources:
+etcdserver's util.go (warnOfExpensiveRequest), pkg/traceutil/trace.go (logInfo)."""
 README = """Evidence of a requorum run, for a post-mortem. It holds no key and no value of etcd, no certificate and no key file.
 
 plan.json          what was to be done, and why
@@ -107,7 +116,9 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
             for one in host.call(units.show, [kubelet.UNIT])
         ]
     elif host.call(files.there, member.deployment.log_file):
-        raw = host.call(files.read_end, member.deployment.log_file, 1 << 20)
+        raw = host.call(files.read_end, member.deployment.log_file, LOG_BYTES)
+        if len(raw) == LOG_BYTES:
+            raw = raw.partition(b"\n")[2]  # the first line is cut, and what it says of a request as well
         found["etcd.log"] = without_keys(raw.decode(errors="replace")).encode()
     up = live.answers(host, member.config.endpoint)
     now["status"] = msgspec.to_builtins(live.ask(host, member.config, member.tools)) if up else "nothing listens"
@@ -117,7 +128,9 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
 
 def without_keys(log: str) -> str:
     """etcd's log without what it says of single requests."""
-    return _REQUEST.sub(r'\1(left out)"', log)
+    for what, instead in _OF_REQUESTS:
+        log = what.sub(instead, log)
+    return log
 
 
 def _packed(run: str, parts: dict[str, bytes]) -> bytes:
