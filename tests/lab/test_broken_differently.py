@@ -32,6 +32,7 @@ def test_every_member_is_broken_differently(up: Callable[..., World], version: s
     damage.root_zeroed(world.disk(first).data_dir, rng)
     damage.tail_flipped(world.disk(second).data_dir, rng)
     damage.last_wal_cut_in_a_record(world.disk(third).data_dir, rng)
+    world.no_autostart()  # etcd repairs the end of a cut log when it comes to it
     world.lab.boot()
     before = world.fingerprints()
     verdict = world.survey("--verify")["verdict"]
