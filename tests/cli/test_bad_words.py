@@ -34,7 +34,7 @@ def test_a_bad_inventory(requorum: Requorum, tmp_path: Path, kind: str) -> None:
         "schema: requorum/Inventory/v1\nhosts: {m1: {roles: [{a: b}], etcd: {deployment: process, config: a}}}\n",
         "schema: requorum/Inventory/v1\nschema: requorum/Inventory/v1\n",
         "hosts: &a [*a]\n",
-        "[" * 1000,
+        "[" * 5000,
         "- 1\n",
         "\ttabs\n",
     ],
@@ -65,7 +65,7 @@ def test_a_bad_member_config(requorum: Requorum, one: Cluster, kind: str) -> Non
         ("data-dir: ", "data-dir: [1] # "),
         ("name: m1", "name: m1\nquota-backend-bytes: much"),
         ("name: m1", "name: m1\nclient-transport-security: yes"),
-        ("name: m1", "name: [" + "[" * 1000),
+        ("name: m1", "name: [" + "[" * 3000),
     ],
 )
 def test_a_wrong_value_in_a_member_config(requorum: Requorum, one: Cluster, old: str, new: str) -> None:

@@ -363,7 +363,7 @@ trees = st.recursive(
 @example("? [a]\n: 1")
 @example("a: 2020-99-99")
 @example("n1 a=" + "(" * 300)
-@example("a: " + "[" * 1000)
+@example("a: " + "[" * 3000)
 @example("n1 a={[]: 1}")
 @example("a: !!int x")
 @example("n1:" + "9" * 5000)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from requorum.deployments import envfile, settings
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
 from requorum.hosts.units import Unit
+from requorum.inventory import plain_yaml
 
 UNIT = "kubelet.service"
 FOLDER = "/etc/kubernetes/manifests"
@@ -85,7 +85,7 @@ def _split(text: str) -> list[str]:
 
 def _config(host: Connection, path: str) -> dict[str, Any]:
     try:
-        data = YAML(typ="safe", pure=True).load(host.call(files.read_file, Path(path)).decode())
+        data = plain_yaml.load(host.call(files.read_file, Path(path)).decode())
     except (OSError, YAMLError, ValueError, RecursionError):
         return {}
     return data if isinstance(data, dict) else {}

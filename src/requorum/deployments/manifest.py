@@ -17,6 +17,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from requorum.deployments import settings
 from requorum.errors import RequorumError
+from requorum.inventory import plain_yaml
 
 PATHS = (
     *("data-dir", "wal-dir", "trusted-ca-file", "cert-file", "key-file"),
@@ -132,7 +133,7 @@ def edited(raw: bytes, changes: Mapping[str, str], path: str) -> bytes:
 
 def _load(raw: bytes, path: str) -> dict[str, Any]:
     try:
-        data = YAML(typ="safe", pure=True).load(raw.decode())
+        data = plain_yaml.load(raw.decode())
     except (YAMLError, ValueError, RecursionError) as err:
         raise RequorumError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     return _mapping(data, path, "it")

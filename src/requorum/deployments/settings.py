@@ -13,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 from requorum.hosts.direct import PeerTls
+from requorum.inventory import plain_yaml
 
 DEFAULT_QUOTA = 2 << 30
 CERTIFICATES = ("trusted-ca-file", "cert-file", "peer-trusted-ca-file", "peer-cert-file")
@@ -73,7 +74,7 @@ def with_flags(argv: Sequence[str], changes: Mapping[str, str]) -> list[str]:
 def from_yaml(raw: bytes, path: str) -> dict[str, Any]:
     """Settings out of a config file; raises RequorumError when it is none. TLS files stand under the flags' names."""
     try:
-        data = YAML(typ="safe", pure=True).load(raw.decode())
+        data = plain_yaml.load(raw.decode())
     except (YAMLError, ValueError, RecursionError) as err:
         raise RequorumError(f"{path}: not YAML: {' '.join(str(err).split())}") from err
     if not isinstance(data, dict):

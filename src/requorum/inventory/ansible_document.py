@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
+from requorum.inventory import plain_yaml
 from requorum.inventory.ansible_values import VAULTED, Malformed, OddKey
 
 _CORE = "tag:yaml.org,2002:"
@@ -75,12 +77,15 @@ def parse(raw: bytes) -> Document:
         pass
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)
+    yaml.max_depth = plain_yaml.MAX_DEPTH
     yaml.Resolver = _Resolver
     yaml.composer.warn_double_anchors = False
     builder = _Builder()
     try:
         node = yaml.compose(text)
         return Document(value=None if node is None else builder.value(node), lines=builder.lines)
+    except MaxDepthExceededError as err:
+        raise Malformed("nested too deeply") from err
     except MarkedYAMLError as err:
         mark = err.problem_mark or err.context_mark
         raise Malformed(f"not YAML: {err.problem or err.context}", mark.line + 1 if mark else 0) from err

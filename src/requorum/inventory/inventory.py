@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from requorum.errors import UsageError
 from requorum.etcdfiles.faults import open_regular
 from requorum.hosts.address import HERE, Address
+from requorum.inventory import plain_yaml
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
 
 SCHEMA = "requorum/Inventory/v1"
@@ -65,7 +65,7 @@ def load(path: Path) -> Inventory:
     """Read an inventory file; raises UsageError that names the line or the key at fault."""
     try:
         with open(path, "rb", opener=open_regular) as file:
-            data = YAML(typ="safe", pure=True).load(file.read().decode())
+            data = plain_yaml.load(file.read().decode())
     except OSError as err:
         raise UsageError(f"{path}: {err.strerror}", hint="name the inventory with -i FILE") from err
     except MarkedYAMLError as err:
