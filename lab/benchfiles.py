@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from lab import filler
-from requorum.etcdfiles import bbolt, mvcc, verify
+from requorum.etcdfiles import bbolt, mvcc, tree, verify
 from requorum.rehearsal import cluster, damage, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.load import Load
@@ -69,7 +69,7 @@ def _one_db(db: Path, etcdutl: Path) -> dict[str, Any]:
 class _Hash(verify.Walk):
     """What ``snapshot status`` does, and no more: the tree is checked, its items are counted and hashed."""
 
-    def records(self, page: bbolt.Page, items: verify.Items) -> None:
+    def records(self, page: bbolt.Page, items: tree.Items) -> None:
         """Not what the records say."""
 
 

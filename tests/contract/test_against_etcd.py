@@ -269,10 +269,10 @@ def without_last_leaf(exercised: Exercised, tmp_path: Path) -> Path:
     """The compacted db whose last leaf of the key bucket is zeroes."""
     path = tmp_path / "leaf.db"
     shutil.copy(exercised.stages["compacted"], path)
-    start, _ = last_leaf(path)
+    start, page = last_leaf(path)
     with path.open("r+b") as file:
         file.seek(start)
-        file.write(bytes(4096))
+        file.write(bytes(len(page.data)))
     return path
 
 

@@ -16,11 +16,11 @@ MAGIC, VERSION = 0xED0CDAED, 2
 BRANCH, LEAF, META, FREELIST = 0x01, 0x02, 0x04, 0x10
 _HEADER = struct.Struct("<QHHI")
 _META = struct.Struct("<IIIIQQQQQQ")
-_BRANCH_ELEMENT = struct.Struct("<IIQ")
-_LEAF_ELEMENT = struct.Struct("<IIII")
+BRANCH_ELEMENT = struct.Struct("<IIQ")
+LEAF_ELEMENT = struct.Struct("<IIII")
 _BUCKET = struct.Struct("<QQ")
 HEADER_SIZE = _HEADER.size
-ELEMENT_SIZE = _LEAF_ELEMENT.size
+ELEMENT_SIZE = LEAF_ELEMENT.size
 """Of a branch's elements as of a leaf's."""
 MAX_DEPTH = 64
 MOST_AT_ONCE = 16
@@ -224,7 +224,7 @@ def branch_items(page: Page) -> List[Tuple[memoryview, int]]:
     data, limit, out = memoryview(page.data), len(page.data), []
     at = HEADER_SIZE
     for _ in range(page.elements):
-        pos, ksize, pgid = _BRANCH_ELEMENT.unpack_from(data, at)
+        pos, ksize, pgid = BRANCH_ELEMENT.unpack_from(data, at)
         start = at + pos
         if start + ksize > limit:
             raise BadPage(page.pgid, "a key runs past the page")
@@ -238,7 +238,7 @@ def leaf_items(page: Page) -> List[LeafItem]:
     data, limit, out = memoryview(page.data), len(page.data), []
     at = HEADER_SIZE
     for _ in range(page.elements):
-        flags, pos, ksize, vsize = _LEAF_ELEMENT.unpack_from(data, at)
+        flags, pos, ksize, vsize = LEAF_ELEMENT.unpack_from(data, at)
         start = at + pos
         middle = start + ksize
         if middle + vsize > limit:

@@ -20,7 +20,6 @@ REWRITTEN = frozenset((b"members", b"members_removed", b"meta", b"cluster"))
 
 _BLOCK = 1 << 20
 _HEADER = struct.Struct("<QHHI")
-_ELEMENT = struct.Struct("<IIQ")
 
 Leaf = Tuple[int, int, Optional[bytes], Optional[bytes]]
 """A leaf's page id, its overflow, and the keys between which its parents say that it lies: from, and below."""
@@ -172,8 +171,8 @@ def _untouched(bolt: Bolt, root: int, changed: _Changed) -> bool:
 def _children(page: Page) -> List[int]:
     if page.flags != bbolt.BRANCH:
         raise BadPage(page.pgid, "is a leaf among branches")
-    end = bbolt.HEADER_SIZE + page.elements * _ELEMENT.size
-    return [pgid for _, _, pgid in _ELEMENT.iter_unpack(page.data[bbolt.HEADER_SIZE : end])]
+    end = bbolt.HEADER_SIZE + page.elements * bbolt.ELEMENT_SIZE
+    return [pgid for _, _, pgid in bbolt.BRANCH_ELEMENT.iter_unpack(page.data[bbolt.HEADER_SIZE : end])]
 
 
 def _leaves(bolt: Bolt, bucket: Bucket) -> Iterator[Leaf]:

@@ -1,19 +1,16 @@
 """A db read in full: page structure, every record, the hash and counts of ``etcdutl snapshot status``, revision gaps.
 
 bbolt has no page checksums: a flipped value byte cannot be seen in one file alone, only by comparing members. What can
-be seen is seen here: the checks of bbolt's ``tx.Check`` (each page reached once, in bounds, of the right kind, its keys
-in order and within its parent's), each record's proto and its revision, and that no main revision above the compact
-revision is missing. Pages that cannot be read are named and passed over, so that the damage is listed whole.
+be seen is seen here: that the tree is sound (:mod:`requorum.etcdfiles.tree`), each record's proto and its revision, and
+that no main revision above the compact revision is missing.
 """
 
 import hashlib
-import operator
 import os
-import struct
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, List, Optional, Set, Tuple
 
 from requorum.etcdfiles import bbolt, mvcc
 from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
@@ -21,26 +18,10 @@ from requorum.etcdfiles.checksum import crc32c
 from requorum.etcdfiles.faults import Damage
 from requorum.etcdfiles.messages import KeyValue, decode_key_value, scan_key_value
 from requorum.etcdfiles.protowire import WireError
+from requorum.etcdfiles.tree import Items, Leaf, Tree
 
 STATES_KEPT = 100_000
 """Of so many of the last revisions the state is known afterwards: members that were killed together are less apart."""
-MAX_DAMAGE = 200
-"""At most so many damaged places are named one by one in a file."""
-
-Items = List[Tuple[bytes, int, int]]
-"""Of each item of a leaf its key, and where its value begins and ends; the key lies right before it."""
-
-
-class Leaf(NamedTuple):
-    """A leaf that was checked. ``joined``: its items lie one behind the other, without a gap."""
-
-    page: Page
-    items: Items
-    joined: bool
-
-
-_ELEMENT = struct.Struct("<IIII")
-
 _SPREAD = 0x9E3779B97F4A7C15
 """Odd, so that multiplying by it loses nothing: sums of digests then differ in every bit."""
 
@@ -122,11 +103,6 @@ def verify_db(path: str, wanted: KeysWanted = NOTHING, *, trailer: bool = True) 
         return Walk(bolt, wanted, trailer=trailer).run()
 
 
-def in_order(keys: List[bytes]) -> bool:
-    """Whether each key is greater than the one before."""
-    return all(map(operator.lt, keys, keys[1:]))
-
-
 class Walk:
     """One pass over the tree of one transaction."""
 
@@ -134,8 +110,8 @@ class Walk:
         self.check_trailer = trailer
         self.bolt = bolt
         self.wanted = wanted
-        self.damage: List[Damage] = []
-        self.seen = bytearray(min(bolt.meta.hwm, bolt.file_size // bolt.meta.page_size + 1))
+        self.tree = Tree(bolt)
+        self.note, self.damage = self.tree.note, self.tree.damage
         self.crc = 0
         self.total_keys = 0
         self.live_keys: Dict[bytes, int] = {}
@@ -146,10 +122,6 @@ class Walk:
         self.gaps: List[Tuple[int, int]] = []
         self.compact = self.last_main = 0
 
-    def note(self, pgid: int, kind: str, why: str) -> None:
-        if len(self.damage) < MAX_DAMAGE:
-            self.damage.append(Damage(self.bolt.path, pgid * self.bolt.meta.page_size, kind, why))
-
     def run(self) -> Verified:
         bolt, meta = self.bolt, self.bolt.meta
         for fault in bolt.meta_faults:
@@ -159,7 +131,7 @@ class Walk:
         os.posix_fadvise(bolt.fd, 0, 0, os.POSIX_FADV_WILLNEED)
         facts = mvcc.read_facts(bolt.path)
         self.compact = facts.compact_revision
-        for page, _, _ in self.leaves(bolt.root_bucket()):
+        for page, _, _ in self.tree.leaves(bolt.root_bucket()):
             for item in bbolt.leaf_items(page):
                 name = bytes(item.key)
                 if not item.is_bucket:
@@ -188,7 +160,7 @@ class Walk:
         )
 
     def bucket(self, name: bytes, bucket: Bucket) -> None:
-        for leaf in self.leaves(bucket):
+        for leaf in self.tree.leaves(bucket):
             self.hash_leaf(leaf)
             self.total_keys += leaf.page.elements
             if name == b"key":
@@ -196,71 +168,6 @@ class Walk:
             elif name == b"lease":
                 for key, _, _ in leaf.items:
                     self.leases.add(int.from_bytes(key, "big", signed=True))
-
-    def leaves(self, bucket: Bucket) -> Iterator[Leaf]:
-        """The bucket's leaves in order, each checked; damaged subtrees are noted and passed over."""
-        if bucket.inline is not None:
-            leaf = self.leaf(bucket.inline, None, None)
-            if leaf is not None:
-                yield leaf
-            return
-        todo: List[Tuple[int, Optional[bytes], Optional[bytes], int]] = [(bucket.root, None, None, 0)]
-        while todo:
-            pgid, low, high, depth = todo.pop()
-            try:
-                page = self.page(pgid)
-                if page.flags == bbolt.LEAF:
-                    leaf = self.leaf(page, low, high)
-                    if leaf is not None:
-                        yield leaf
-                    continue
-                if depth == bbolt.MAX_DEPTH:
-                    raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
-                children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
-            except BadPage as err:
-                self.note(err.pgid, "page", err.why)
-                continue
-            firsts = [key for key, _ in children]
-            if not in_order(firsts) or (high is not None and firsts[-1] >= high):
-                self.note(pgid, "page", "its keys are out of order")
-            lows = [low, *firsts[1:]] if low is None else firsts
-            below = [(child, *ends, depth + 1) for (_, child), ends in zip(children, zip(lows, [*firsts[1:], high]))]
-            todo += reversed(below)
-
-    def page(self, pgid: int) -> Page:
-        """A page that no other leads to."""
-        page = self.bolt.page(pgid)
-        end = pgid + page.overflow + 1
-        if self.seen.find(1, pgid, end) >= 0:
-            raise BadPage(pgid, "is reached twice")
-        self.seen[pgid:end] = b"\1" * (end - pgid)
-        return page
-
-    def leaf(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> Optional[Leaf]:
-        """A leaf's items, once they lie within it, in order, and within the keys of its parent; else ``None``."""
-        raw, at = page.data, bbolt.HEADER_SIZE
-        limit, end, last, joined = len(raw), 0, b"", True
-        items: Items = []
-        for _, pos, ksize, vsize in _ELEMENT.iter_unpack(raw[at : at + page.elements * bbolt.ELEMENT_SIZE]):
-            start = at + pos
-            if start != end and items:
-                joined = False
-            middle = start + ksize
-            end = middle + vsize
-            if end > limit:
-                self.note(page.pgid, "page", "an item runs past the page")
-                return None
-            key = raw[start:middle]
-            if key <= last and items:
-                self.note(page.pgid, "page", "its keys are out of order")
-                return None
-            items.append((key, middle, end))
-            last = key
-            at += bbolt.ELEMENT_SIZE
-        if items and ((low is not None and items[0][0] < low) or (high is not None and last >= high)):
-            self.note(page.pgid, "page", "its keys lie outside its parent's")
-            return None
-        return Leaf(page, items, joined)
 
     def hash_leaf(self, leaf: Leaf) -> None:
         """Add a leaf's keys and values to the hash; mostly they lie one behind the other, and one slice will do."""
@@ -348,7 +255,6 @@ class Walk:
             digest.update(block)
             at += len(block)
         if self.bolt.read(end, mvcc.TRAILER) != digest.digest():
-            if len(self.damage) < MAX_DAMAGE:
-                self.damage.append(Damage(self.bolt.path, end, "trailer", "the sha256 at the end does not match"))
+            self.tree.note_at(end, "trailer", "the sha256 at the end does not match")
             return None
         return digest.hexdigest()

@@ -1,0 +1,115 @@
+"""All leaves of a bbolt tree, in order, each one checked; nothing that is damaged stops the walk.
+
+The checks are those of bbolt's ``tx.Check``: each page is reached once, in bounds, of the right kind, its keys in order
+and within its parent's. Pages that cannot be read are named and passed over, so that the damage is listed whole.
+"""
+
+import operator
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+from requorum.etcdfiles import bbolt
+from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
+from requorum.etcdfiles.faults import Damage
+
+MAX_DAMAGE = 200
+"""At most so many damaged places are named one by one in a file."""
+
+Items = List[Tuple[bytes, int, int]]
+"""Of each item of a leaf its key, and where its value begins and ends; the key lies right before it."""
+
+
+class Leaf(NamedTuple):
+    """A leaf that was checked. ``joined``: its items lie one behind the other, without a gap."""
+
+    page: Page
+    items: Items
+    joined: bool
+
+
+def in_order(keys: List[bytes]) -> bool:
+    """Whether each key is greater than the one before."""
+    return all(map(operator.lt, keys, keys[1:]))
+
+
+class Tree:
+    """The pages that one transaction's tree reaches, and what is wrong with them."""
+
+    def __init__(self, bolt: Bolt) -> None:
+        self.bolt = bolt
+        self.damage: List[Damage] = []
+        self.seen = bytearray(min(bolt.meta.hwm, bolt.file_size // bolt.meta.page_size + 1))
+
+    def note(self, pgid: int, kind: str, why: str) -> None:
+        """A page is damaged."""
+        self.note_at(pgid * self.bolt.meta.page_size, kind, why)
+
+    def note_at(self, offset: int, kind: str, why: str) -> None:
+        """Something is damaged at a byte of the file."""
+        if len(self.damage) < MAX_DAMAGE:
+            self.damage.append(Damage(self.bolt.path, offset, kind, why))
+
+    def leaves(self, bucket: Bucket) -> Iterator[Leaf]:
+        """The bucket's leaves in order, each checked; damaged subtrees are noted and passed over."""
+        if bucket.inline is not None:
+            leaf = self.leaf(bucket.inline, None, None)
+            if leaf is not None:
+                yield leaf
+            return
+        todo: List[Tuple[int, Optional[bytes], Optional[bytes], int]] = [(bucket.root, None, None, 0)]
+        while todo:
+            pgid, low, high, depth = todo.pop()
+            try:
+                page = self.page(pgid)
+                if page.flags == bbolt.LEAF:
+                    leaf = self.leaf(page, low, high)
+                    if leaf is not None:
+                        yield leaf
+                    continue
+                if depth == bbolt.MAX_DEPTH:
+                    raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
+                children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
+            except BadPage as err:
+                self.note(err.pgid, "page", err.why)
+                continue
+            firsts = [key for key, _ in children]
+            if not in_order(firsts) or (high is not None and firsts[-1] >= high):
+                self.note(pgid, "page", "its keys are out of order")
+            lows = [None if low is None else firsts[0], *firsts[1:]]  # what sorts before the first key goes there, too
+            below = zip(children, lows, [*firsts[1:], high])
+            todo += [(child, first, end, depth + 1) for (_, child), first, end in reversed(list(below))]
+
+    def page(self, pgid: int) -> Page:
+        """A page that no other leads to."""
+        page = self.bolt.page(pgid)
+        end = pgid + page.overflow + 1
+        if self.seen.find(1, pgid, end) >= 0:
+            raise BadPage(pgid, "is reached twice")
+        self.seen[pgid:end] = b"\1" * (end - pgid)
+        return page
+
+    def leaf(self, page: Page, low: Optional[bytes], high: Optional[bytes]) -> Optional[Leaf]:
+        """A leaf's items, once they lie within it, in order, and within the keys of its parent; else ``None``."""
+        raw, at = page.data, bbolt.HEADER_SIZE
+        limit, end, last, joined = len(raw), 0, b"", True
+        items: Items = []
+        elements = raw[at : at + page.elements * bbolt.ELEMENT_SIZE]
+        for _, pos, ksize, vsize in bbolt.LEAF_ELEMENT.iter_unpack(elements):
+            start = at + pos
+            if start != end and items:
+                joined = False
+            middle = start + ksize
+            end = middle + vsize
+            if end > limit:
+                self.note(page.pgid, "page", "an item runs past the page")
+                return None
+            key = raw[start:middle]
+            if key <= last and items:
+                self.note(page.pgid, "page", "its keys are out of order")
+                return None
+            items.append((key, middle, end))
+            last = key
+            at += bbolt.ELEMENT_SIZE
+        if items and ((low is not None and items[0][0] < low) or (high is not None and last >= high)):
+            self.note(page.pgid, "page", "its keys lie outside its parent's")
+            return None
+        return Leaf(page, items, joined)
