@@ -56,6 +56,14 @@ def test_read(host: Connection, folder: Path) -> None:
     assert host.call(files.read_end, folder / "a", 0) == b""
 
 
+def test_the_end_of_a_file(host: Connection, folder: Path) -> None:
+    """Its last lines, as many as fit whole: a line that would be cut is left out."""
+    path = folder / "log"
+    path.write_bytes(b"one\ntwo\nthree\n")
+    for size, left in ((20, 14), (14, 14), (13, 10), (10, 10), (9, 6), (6, 6), (5, 0)):
+        assert host.call(files.read_end, path, size) == path.read_bytes()[14 - left :], size
+
+
 def test_write(host: Connection, folder: Path) -> None:
     """Whole, with the mode that was asked for, over what was there; nothing is left beside it."""
     target = folder / "a"

@@ -22,10 +22,10 @@ from requorum.survey import gather, live
 
 LINES = 5000
 LOG_BYTES = 1 << 20
-_STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING = r'"(?:[^"\\\n]|\\.)*"?'  # the last line may be cut
 _OF_REQUESTS = (
     (re.compile(rf'("(?:request|response|key|range_begin|range_end|detail)":){_STRING}'), r'\1"(left out)"'),
-    (re.compile(rf'("steps":)\[(?:{_STRING},?)*\]'), r'\1["(left out)"]'),
+    (re.compile(rf'("steps":)\[(?:{_STRING},?)*\]?'), r'\1["(left out)"]'),
     (re.compile(rf"\b((?:request|result) ){_STRING}"), r'\1"(left out)"'),  # 3.4's plain text
     (re.compile(r'(\btrace\[\d+\][^{"\n]*)\{.*', re.IGNORECASE), r"\1(left out)"),
     (re.compile(r'(/registry/)[^\s"\\;,}\]]+'), r"\1(left out)"),
@@ -117,8 +117,6 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
         ]
     elif host.call(files.there, member.deployment.log_file):
         raw = host.call(files.read_end, member.deployment.log_file, LOG_BYTES)
-        if len(raw) == LOG_BYTES:
-            raw = raw.partition(b"\n")[2]  # the first line is cut, and what it says of a request as well
         found["etcd.log"] = without_keys(raw.decode(errors="replace")).encode()
     up = live.answers(host, member.config.endpoint)
     now["status"] = msgspec.to_builtins(live.ask(host, member.config, member.tools)) if up else "nothing listens"

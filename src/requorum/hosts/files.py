@@ -60,10 +60,15 @@ def read_file(path: Path) -> bytes:
 
 
 def read_end(path: Path, size: int) -> bytes:
-    """The last bytes of a file."""
+    """The last whole lines of a file, ``size`` bytes at most."""
     with open(path, "rb", opener=open_regular) as file:
-        file.seek(max(file.seek(0, 2) - size, 0))
-        return file.read(size)
+        file.seek(max(file.seek(0, 2) - size - 1, 0))
+        return whole_lines(file.read(size + 1), size)
+
+
+def whole_lines(end: bytes, size: int) -> bytes:
+    """What is whole of the end of a file, read with one byte more than ``size``: a line that is cut is left out."""
+    return end.partition(b"\n")[2] if len(end) > size else end
 
 
 @part

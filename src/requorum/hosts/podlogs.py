@@ -7,7 +7,7 @@ import re
 import time
 from pathlib import Path
 
-from requorum.hosts import units
+from requorum.hosts import files, units
 
 LOGS = Path("/var/log/pods")
 _LINES = 400
@@ -50,9 +50,7 @@ def last_words(namespace: str, pod: str, container: str, seconds: float) -> str:
 
 def end_of(path: Path) -> str:
     """The end of a log, without the time and the stream that the runtime writes before each line."""
-    with path.open("rb") as file:
-        file.seek(max(file.seek(0, 2) - _BYTES, 0))
-        lines = file.read().decode(errors="replace").splitlines()
+    lines = files.read_end(path, _BYTES).decode(errors="replace").splitlines()
     return "\n".join(line.split(" ", 3)[-1] for line in lines)
 
 

@@ -261,7 +261,9 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     net.ready: lambda host, url: "" if _answers(host, url, net.ANSWER_SECONDS) else f"nothing listens at {url}",
     net.answers: lambda host, url, seconds=3.0: _answers(host, url, seconds),
     files.read_file: _read_file,
-    files.read_end: lambda host, path, size: host.do('tail -c "$2" -- "$1"', path, size).encode(),
+    files.read_end: lambda host, path, size: files.whole_lines(
+        host.do('tail -c "$2" -- "$1"', path, size + 1).encode(), size
+    ),
     files.there: lambda host, path: host.do('if [ -e "$1" ] || [ -L "$1" ]; then echo yes; fi', path) != "",
     files.names_in: _names_in,
     trees.children: _children,
