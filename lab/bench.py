@@ -22,7 +22,7 @@ from lab import benchfiles, byhand, filler
 from lab import load as loads
 from lab.kubespray import MAIN
 from lab.lab import Lab
-from lab.programs import LabError
+from lab.programs import LabError, path_of_operator
 from requorum.etcdfiles import mvcc, wal, walscan
 
 REFERENCE_MB = 161
@@ -239,8 +239,7 @@ def _requorum(lab: Lab, work: Path, _: int) -> Timed:
     command = [sys.executable, "-m", "requorum.cli.main"]
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     env["REQUORUM_STATE_DIR"] = str(state)
-    own = str(Path(sys.executable).parent)  # holds the ansible-inventory of the tests, which takes a second by itself
-    env["PATH"] = os.pathsep.join(one for one in env.get("PATH", os.defpath).split(os.pathsep) if one != own)
+    env["PATH"] = path_of_operator()
     inventory = lab.inventory / "hosts.yaml"
     looked = lab.operator([*command, "survey", "-i", inventory, "-o", "json"], capture_output=True, text=True, env=env)
     name = json.loads(looked.stdout)["verdict"]["cluster"]

@@ -1,7 +1,9 @@
 """Runs programs: argument lists only, stdin closed, every run bounded, one error that says what to type again."""
 
+import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -46,3 +48,9 @@ def run(
         said = (done.stderr or done.stdout).strip()
         raise LabError(f"exit code {done.returncode}: {shlex.join(words)}\n{said}".rstrip())
     return done
+
+
+def path_of_operator() -> str:
+    """The PATH of an operator without Ansible: the one among the tests' programs takes a second or two of every command."""
+    own = str(Path(sys.executable).parent)
+    return os.pathsep.join(one for one in os.environ.get("PATH", os.defpath).split(os.pathsep) if one != own)

@@ -113,8 +113,7 @@ def main(minutes: float, seed: str, versions: tuple[str, ...], output: str) -> N
     at = int(first) if first else Random().randrange(1 << 30)
     chosen = versions or etcds.VERSIONS
     print(f"seed {at}", file=sys.stderr)
-    interrupted = False
-    while not interrupted and (number or time.monotonic() - began < 60 * minutes):
+    while number or time.monotonic() - began < 60 * minutes:
         root = Path(tempfile.mkdtemp(prefix="requorum-campaign-"))
         keep = False
         try:
@@ -133,7 +132,7 @@ def main(minutes: float, seed: str, versions: tuple[str, ...], output: str) -> N
         except (TimeoutError, OSError) as err:
             print(f"cluster {at} was not made: {err}", file=sys.stderr, flush=True)
         except KeyboardInterrupt:
-            interrupted = True  # what was found so far is told all the same
+            break  # what was found so far is told all the same
         finally:
             if not keep:
                 shutil.rmtree(root, ignore_errors=True)

@@ -19,7 +19,7 @@ from lab import load, network
 from lab.host import Host
 from lab.kubespray import SERVICES
 from lab.lab import Lab
-from lab.programs import LabError
+from lab.programs import LabError, path_of_operator
 from lab.staticpods import API_SERVER, PLACEHOLDERS
 from requorum.etcdfiles import verify
 from requorum.rehearsal.wreck import Fingerprint, fingerprint
@@ -294,7 +294,7 @@ class World:
                     **os.environ,
                     "REQUORUM_STATE_DIR": str(self.state),
                     "NO_COLOR": "1",
-                    "PATH": os.pathsep.join(self.path),
+                    "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH'] if self.ansible else path_of_operator()}",
                 },
                 start_new_session=bool(said),  # a password is asked for on the terminal, where there is one
             )
@@ -305,15 +305,6 @@ class World:
         child = Child(words=" ".join(argv), process=process, state=self.state, out=out, err=err, known=known)
         self.children.append(child)
         return child
-
-    @property
-    def path(self) -> list[str]:
-        """Where the operator's programs are looked for."""
-        own = str(Path(sys.executable).parent)  # where the tests' Ansible lies
-        return [
-            str(self.folder / "bin"),
-            *(one for one in os.environ["PATH"].split(os.pathsep) if self.ansible or one != own),
-        ]
 
     def end(
         self, child: Child, *, codes: Sequence[int] = (0,), seconds: float = SECONDS, judged: bool = False
