@@ -51,9 +51,12 @@ def runs(where: Where, output: str) -> None:
     if output in ("json", "yaml"):
         render.data({"schema": "requorum/Runs/v1", "runs": found, "unreadable": faults, "on_hosts": elsewhere}, output)
         return
-    made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life")
+    made = render.table("run", "cluster", "verdict", "state", ">steps", "last sign of life (UTC)")
+    for column in made.columns[:2]:
+        column.no_wrap = True  # they are typed again
     for row in found:
-        made.add_row(row["run"], row["cluster"], row["verdict"], row["state"], _steps(row), row["last_sign"])
+        last_sign = row["last_sign"].replace("T", " ")[:16]
+        made.add_row(row["run"], row["cluster"], row["verdict"], row["state"], _steps(row), last_sign)
     render.console().print(made if found else "no runs")
     for row in elsewhere:
         if row["run"] not in {one["run"] for one in found}:
