@@ -8,6 +8,7 @@ service groups, no lowered oom_score_adj, a snapshotter that works on an overlay
 from collections.abc import Mapping, Sequence
 
 from lab.kubespray import MAIN, Place
+from requorum.hosts.tools import numbers
 
 PKI = "/etc/kubernetes/pki/etcd"
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -41,17 +42,21 @@ def etcd_image(version: str) -> str:
 
 
 def etcd_manifest(place: Place, places: Sequence[Place], image: str, quota: int) -> str:
-    """The manifest of a member."""
+    """The manifest of a member. From 3.6 on kubeadm asks for the same with a feature gate (3.7 knows no experimental flag)."""
     client = f"https://{place.address}:{MAIN.client_port}"
     peer = f"https://{place.address}:{MAIN.peer_port}"
     together = ",".join(f"{one.name}=https://{one.address}:{MAIN.peer_port}" for one in places)
+    version = image.rpartition(":")[2].partition("-")[0]
+    if numbers(version) < (3, 6):
+        asked = ["experimental-initial-corrupt-check=true", "experimental-watch-progress-notify-interval=5s"]
+    else:
+        asked = ["feature-gates=InitialCorruptCheck=true", "watch-progress-notify-interval=5s"]
     flags = [
         f"advertise-client-urls={client}",
         f"cert-file={PKI}/server.crt",
         "client-cert-auth=true",
         f"data-dir={MAIN.data_dir}",
-        "experimental-initial-corrupt-check=true",
-        "experimental-watch-progress-notify-interval=5s",
+        *asked,
         f"initial-advertise-peer-urls={peer}",
         f"initial-cluster={together}",
         f"key-file={PKI}/server.key",

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from lab import etcds
+
 from . import wrecks
 from .world import MANIFESTS, Picture, World, fails_to_start, frozen, thawed
 
@@ -15,12 +17,18 @@ DONE, WITH_WARNINGS, REFUSED, MIDWAY = 0, 3, 4, 7
 FOLDER = "/etc/kubernetes/manifests"
 
 
+OTHERS = dict(zip(("3.6", "3.7"), etcds.GO, strict=True))
+"""The versions that the other tests here do not run; kubeadm gives them other flags than 3.5."""
+
+
 @pytest.fixture
-def pods(up: Callable[..., World]) -> World:
-    """Three hosts as kubeadm leaves them."""
-    return up(static_pods=True)
+def pods(up: Callable[..., World], request: pytest.FixtureRequest) -> World:
+    """Three hosts as kubeadm leaves them; of another version where the test is marked so."""
+    version = getattr(request, "param", "")
+    return up(static_pods=True, etcd_dir=str(etcds.folder_of(version)) if version else "")
 
 
+@pytest.mark.parametrize("pods", [OTHERS["3.7"]], indirect=True)
 def test_power_cut_and_one_wrecked(pods: World) -> None:
     """Two start as they are; the third stays out of kubelet's folder until it is replaced, under a writing client. A
     replacement that is taken back midway starts no removed member, although kubelet runs all along; where containerd is
@@ -55,6 +63,7 @@ def test_power_cut_and_one_wrecked(pods: World) -> None:
     assert pods.set_aside(report["run"], "node1") == before["node1"]
 
 
+@pytest.mark.parametrize("pods", [OTHERS["3.6"]], indirect=True)
 def test_every_log_is_corrupted(pods: World) -> None:
     """Whatever runs when it begins: kubelet on one host, no kubelet on the second, and no containerd on the third, where
     pods run on without it. It is rebuilt, nothing is lost, and nothing is left over after a cleanup."""
@@ -193,7 +202,8 @@ def test_what_keeps_a_pod_from_starting_is_said_before_anything_is_moved(pods: W
 def test_a_saved_snapshot_alone_is_enough(up: Callable[..., World]) -> None:
     """All data dirs are gone; the snapshot lies on a host. What was written before it is there. One host has no Python, and
     etcd's image no etcdutl: its etcdctl restores as well."""
-    pods = up(static_pods=True, no_python=("node3",), no_etcdutl=True)
+    version = "3.5.16"  # one whose etcdctl restores, whatever the tests run on
+    pods = up(static_pods=True, no_python=("node3",), no_etcdutl=True, etcd_dir=str(etcds.folder_of(version)))
     with pods.writing():
         pass
     certificates = "/etc/kubernetes/pki/etcd"
@@ -212,6 +222,22 @@ def test_a_saved_snapshot_alone_is_enough(up: Callable[..., World]) -> None:
     assert report["verdict"] == "rebuild"
     assert report["bump"] > 0
     pods.whole(report)
+
+
+def test_an_image_without_a_program_that_restores(up: Callable[..., World]) -> None:
+    """From 3.6 on etcdctl restores no more. Where the image has no etcdutl either, that is said with nothing changed; the
+    programs of the operator's machine will do."""
+    programs = etcds.folder_of(OTHERS["3.6"])
+    pods = up(static_pods=True, no_etcdutl=True, etcd_dir=str(programs))
+    fails_to_start(pods, autostart=False)
+    before = pods.fingerprints()
+    yes = pods.yes
+    ended = pods.requorum("recover", *yes, codes=(MIDWAY,))
+    assert "has no etcdutl" in ended.err
+    assert ended.err.count("--etcd-dir DIR") == 1, "what holds for three hosts is said once"
+    assert pods.fingerprints() == before
+    pods.requorum("rollback", pods.run_name(), *yes)
+    pods.whole(pods.requorum("recover", *yes, "--etcd-dir", programs, "-o", "json").answer)
 
 
 def test_a_probe_that_kills_etcd_again_and_again(pods: World) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 from requorum.errors import RequorumError
 from requorum.hosts import programs
 
+NO_RESTORE_IN_CTL = (3, 6)
+"""From this version on etcdctl has no ``snapshot restore`` any more."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 TOOL_SECONDS = 10.0
 
@@ -72,7 +74,7 @@ def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Tools:
             hint="name the folder that holds etcd, etcdctl and etcdutl with --etcd-dir DIR (tools: in the inventory)",
         )
     found = {name: programs.which(name, [etcd.parent, *folders]) for name in ("etcdctl", "etcdutl")}
-    if of_image and found["etcdutl"] is None and numbers(version_of([etcd, "--version"])) < (3, 6):
+    if of_image and found["etcdutl"] is None and numbers(version_of([etcd, "--version"])) < NO_RESTORE_IN_CTL:
         found["etcdutl"] = found["etcdctl"]
     for name, path in found.items():
         if path is None:

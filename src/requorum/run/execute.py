@@ -221,7 +221,7 @@ def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exceptio
     if isinstance(first, (Refused, StoppedMidway, Locked)):
         return first
     what = "; ".join(f"{step.who or 'the cluster'}: {text_of(err)}" for step, err in failures)
-    hints = [err.hint for _, err in failures if isinstance(err, RequorumError) and err.hint]
+    hints = dict.fromkeys(err.hint for _, err in failures if isinstance(err, RequorumError) and err.hint)
     run = plan.run
     changed = (
         "data was set aside, nothing of it is lost" if context.journal.data_moved else "no member's data was changed"

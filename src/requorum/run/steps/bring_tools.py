@@ -12,7 +12,7 @@ from requorum.inventory.values import StaticPodDeployment
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
 
-COPY_SECONDS = 120.0
+LINK_SECONDS = 10.0
 
 
 def do(context: Context, member: PlanMember) -> Any:
@@ -32,13 +32,19 @@ def do(context: Context, member: PlanMember) -> Any:
 
 
 def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDeployment) -> Any:
-    """The pod's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well."""
+    """The pod's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well. It gets
+    a second name, not a copy: a killed run would leave half of one."""
     host, folder = context.host(member), Path(member.tools.folder)
     staticpod.wake_runtime(host, deployment.socket)
     names = ("etcd", "etcdctl", "etcdutl")
     found = host.call(containers.copy_out, deployment.socket, deployment.image, names, folder)
     if "etcdutl" not in found and "etcdctl" in found:
-        host.call(programs.run, ["cp", folder / "etcdctl", folder / "etcdutl"], seconds=COPY_SECONDS)
+        if tools.numbers(context.plan.etcd_version) >= tools.NO_RESTORE_IN_CTL:
+            raise RequorumError(
+                f"image {deployment.image} has no etcdutl, and etcdctl of this version restores nothing",
+                hint=f"bring etcd's programs of version {context.plan.etcd_version} along: --etcd-dir DIR",
+            )
+        host.call(programs.run, ["ln", "-f", folder / "etcdctl", folder / "etcdutl"], seconds=LINK_SECONDS)
     version = host.call(tools.find, [folder]).version
     if version.rpartition(".")[0] != context.plan.etcd_version.rpartition(".")[0]:
         raise RequorumError(f"{deployment.image} holds etcd {version}, planned was {context.plan.etcd_version}")
