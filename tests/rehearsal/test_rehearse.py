@@ -106,9 +106,9 @@ def test_one_member(etcd_dir: Path, temp: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", etcds.VERSIONS)
+@pytest.mark.parametrize("version", [one for one in etcds.VERSIONS if one != etcds.NEWEST])
 def test_every_version(version: str, temp: Path) -> None:
-    """What is rehearsed where nothing is named, on each version: 3.4 is recovered through a 3.5 etcdutl."""
+    """What is rehearsed where nothing is named, on each other version: 3.4 is recovered through a 3.5 etcdutl."""
     report = rehearse(etcd_dir=etcds.folder_of(version), temp=temp)
     assert report["etcd"] == version
     passed(report["scenarios"][0], next(one for one in SCENARIOS if one.name == DEFAULT))

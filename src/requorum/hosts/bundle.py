@@ -88,7 +88,7 @@ BOOT = """
 import sys
 if sys.version_info < (3, 8): sys.exit(97)
 try:
-    import argparse, base64, contextlib, ctypes, ctypes.util, dataclasses, fcntl, hashlib, json, pathlib, secrets
+    import base64, contextlib, ctypes, dataclasses, fcntl, hashlib, json, pathlib, secrets
     import shutil, socket, struct, subprocess, tempfile, threading, typing, urllib.parse, zipimport, zlib
 except ImportError:
     sys.exit(97)
