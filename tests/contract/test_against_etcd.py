@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from requorum.etcdfiles import bbolt, datadir, identity, mvcc, simulate, snapfile, verify, wal, walwrite
+from requorum.etcdfiles import bbolt, datadir, identity, mvcc, records, simulate, snapfile, tree, verify, wal, walwrite
 from requorum.etcdfiles.messages import Entry, HardState, KeyValue
 from requorum.rehearsal import cluster
 from requorum.rehearsal.gateway import Gateway, Stored, b64
@@ -223,6 +223,65 @@ def test_every_kind_of_db_reads_as_etcdutl_reads_it(etcd_dir: Path, exercised: E
         assert bytes.fromhex(found.sha256 or "") == db.read_bytes()[-mvcc.TRAILER :]
 
 
+def read_by(processes: int, db: Path) -> verify.Verified:
+    """A db in full, with so many processes; raises NotShared."""
+    everything = records.KeysWanted(ranges=((b"\0", b"\0"),))
+    with bbolt.Bolt(str(db)) as bolt:
+        return verify.Walk(bolt, everything, trailer=True, processes=processes).run()
+
+
+def test_several_processes_read_what_one_reads(exercised: Exercised, crashed: Path) -> None:
+    """All that is known of a db, wherever its tree is cut; only where there is nothing to share they do not begin."""
+    killed = {name: crashed / name / "data/member/snap/db" for name in MEMBERS}
+    shared = set()
+    for name, db in {**exercised.stages, **killed}.items():
+        alone = read_by(1, db)
+        for processes in (2, 3, 4):
+            try:
+                assert read_by(processes, db) == alone
+            except verify.NotShared:
+                assert name not in killed
+                continue
+            shared.add(name)
+    assert shared > {*MEMBERS, "loaded", "deleted"}
+
+
+def test_nothing_is_reached_by_two_processes(crashed: Path) -> None:
+    """Each keeps account of the pages it has reached; together it shows where two have been at the same one."""
+    with bbolt.Bolt(str(crashed / "m1/data/member/snap/db")) as bolt:
+        bucket = bolt.bucket(b"key")
+        assert bucket is not None
+        above, *trees = (tree.Tree(bolt) for _ in range(4))
+        first, second = above.cut(bucket, 2)
+        for one, part in zip(trees, (first, second, [*second, first[-1]]), strict=True):
+            assert list(one.below(part))
+        assert trees[0].join(bytes(above.seen))
+        assert trees[0].join(bytes(trees[1].seen))
+        assert not trees[0].join(bytes(trees[2].seen))
+
+
+def test_several_processes_leave_a_damaged_db_to_one(crashed: Path, tmp_path: Path) -> None:
+    """Whichever part has a page that is gone: what is said is what one process says."""
+    killed = crashed / "m1/data/member/snap/db"
+    with bbolt.Bolt(str(killed)) as bolt:
+        bucket = bolt.bucket(b"key")
+        assert bucket is not None
+        leaves = [
+            (leaf.page.pgid * bolt.meta.page_size, len(leaf.page.data)) for leaf in tree.Tree(bolt).leaves(bucket)
+        ]
+    db = tmp_path / "db"
+    for at, size in (leaves[0], leaves[len(leaves) // 2], leaves[-1]):
+        shutil.copy(killed, db)
+        with db.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(size))
+        assert read_by(1, db).damage
+        with pytest.raises(verify.NotShared):
+            read_by(3, db)
+        os.truncate(db, verify.SHARED_FROM)
+        assert verify.verify_db(str(db)).damage == read_by(1, db).damage
+
+
 def test_a_snapshot_with_a_flipped_byte_is_found_out(exercised: Exercised, tmp_path: Path) -> None:
     """The trailer tells what bbolt alone cannot."""
     raw = bytearray(exercised.stages["loaded"].read_bytes())
@@ -248,8 +307,9 @@ def test_items_with_room_between_them_are_read_as_etcdutl_reads_them(
     etcd_dir: Path, exercised: Exercised, tmp_path: Path
 ) -> None:
     """bbolt writes a leaf's items without a gap, but its format does not ask for it."""
-    db = tmp_path / "gap.db"
-    shutil.copy(exercised.stages["stopped"], db)
+    saved, db = exercised.stages["defragmented"], tmp_path / "gap.db"  # one whose key bucket has pages of its own
+    shutil.copy(saved, db)
+    os.truncate(db, saved.stat().st_size - mvcc.TRAILER)
     start, page = last_leaf(db)
     element = bbolt.HEADER_SIZE + (page.elements - 1) * bbolt.ELEMENT_SIZE
     flags, pos, ksize, vsize = struct.unpack_from("<4I", page.data, element)
@@ -261,7 +321,7 @@ def test_items_with_room_between_them_are_read_as_etcdutl_reads_them(
         file.seek(start + element)
         file.write(struct.pack("<4I", flags, pos + room, ksize, vsize))
     assert_as_etcdutl(etcd_dir / "etcdutl", db)
-    assert verify.verify_db(str(db)).hash == verify.verify_db(str(exercised.stages["stopped"])).hash
+    assert verify.verify_db(str(db)).hash == verify.verify_db(str(saved)).hash
 
 
 @pytest.fixture
@@ -303,7 +363,7 @@ def test_a_lost_leaf_hides_no_other_fact(exercised: Exercised, without_last_leaf
 
 def test_live_keys_are_those_etcd_serves(exercised: Exercised) -> None:
     """The live keys of a full reading: 60 written, 21 deleted; none after the delete of everything."""
-    everything = verify.KeysWanted(ranges=((b"\0", b"\0"),))
+    everything = records.KeysWanted(ranges=((b"\0", b"\0"),))
     found = verify.verify_db(str(exercised.stages["compacted"]), everything)
     gone = {f"/k/{n:03}" for n in range(10, 30)} | {"/k/040"}
     assert set(found.live) == {f"/k/{n:03}".encode() for n in range(60)} - {one.encode() for one in gone}
@@ -362,7 +422,7 @@ def test_a_replay_from_nothing_comes_to_the_revision_of_the_store(exercised: Exe
     log = wal.read_log(str(exercised.data_dir / "member/wal"))
     store = simulate.Store(1, 0, {}, set())
     outcome = store.apply(log.entries[index] for index in sorted(log.entries))
-    found = verify.verify_db(str(exercised.stages["stopped"]), verify.KeysWanted(ranges=((b"\0", b"\0"),)))
+    found = verify.verify_db(str(exercised.stages["stopped"]), records.KeysWanted(ranges=((b"\0", b"\0"),)))
     assert outcome.revision == found.revision
     assert store.keys == found.live
     assert store.leases == found.leases

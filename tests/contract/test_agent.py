@@ -1,6 +1,7 @@
 """What runs on hosts: the code that is sent, alone, in a bare Python, gives the answers that it gives here."""
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -13,11 +14,13 @@ import pytest
 
 import requorum
 from requorum.errors import RequorumError
+from requorum.etcdfiles import bbolt, verify
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import bounds, bundle, files, net, openssh, processes, programs, tools, wire
 from requorum.hosts.bounds import seconds_of
 from requorum.hosts.channel import Channel, Lost
 from requorum.survey import disks
+from requorum.survey.evidence import DbEvidence
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -122,6 +125,29 @@ def test_the_fast_checksum_is_sent_along(tmp_path: Path) -> None:
         [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.split() == ["_from_library.<locals>.fast", "True"]
+
+
+def test_several_processes_read_a_large_db_there(tmp_path: Path, disks_of: Path, agent: Agent) -> None:
+    """The code that is sent shares the work out as well, and finds the same."""
+    db = tmp_path / "large.db"
+    shutil.copy(disks_of / "m1/data/member/snap/db", db)
+    with bbolt.Bolt(str(db)) as bolt:
+        alone = verify.Walk(bolt, verify.NOTHING, trailer=False, processes=1).run()
+    zipped = tmp_path / "sent.zip"
+    zipped.write_bytes(bundle.made())
+    program = (
+        f"import sys; sys.path.insert(0, {str(zipped)!r}); from requorum.etcdfiles import bbolt, verify; "
+        f"walk = verify.Walk(bbolt.Bolt({str(db)!r}), verify.NOTHING, trailer=False, processes=3); "
+        "found = walk.run(); print(found.hash, found.live_keys, found.states.live[-1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert [int(word) for word in done.stdout.split()] == [alone.hash, alone.live_keys, alone.states.live[-1]]
+    os.truncate(db, verify.SHARED_FROM)  # as large as what is shared out: a hole behind what the db says it has
+    there = agent.call(disks.read_snapshot, str(db), "here", in_full=True)
+    assert there == disks.read_snapshot(str(db), "here", in_full=True)
+    assert isinstance(there.db, DbEvidence)
 
 
 def test_nothing_of_others_is_run(agent: Agent) -> None:

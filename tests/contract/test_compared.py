@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from requorum.etcdfiles import mvcc, verify
+from requorum.etcdfiles import mvcc, records
 from requorum.survey import gather
 from requorum.survey.compared import outvoted
 from requorum.survey.evidence import Comparison
@@ -34,7 +34,7 @@ def test_all_are_asked_the_same(disks: Path, monkeypatch: pytest.MonkeyPatch) ->
     for the length of its memory."""
     revisions = sorted(mvcc.read_facts(str(disks / name / "data/member/snap/db")).revision for name in NAMES)
     assert revisions[-1] > revisions[0] + 4, "the dbs stand too close to each other"
-    monkeypatch.setattr(verify, "STATES_KEPT", (revisions[0] + revisions[-1]) // 4)
+    monkeypatch.setattr(records, "STATES_KEPT", (revisions[0] + revisions[-1]) // 4)
     found = compared(disks)
     assert {len(one.stands) for one in found} >= {3}
     assert outvoted(found) == ({}, "")

@@ -22,6 +22,7 @@ from requorum.etcdfiles import (
     messages,
     mvcc,
     protowire,
+    records,
     requests,
     simulate,
     snapfile,
@@ -39,7 +40,7 @@ from requorum.rehearsal.gateway import Gateway, b64
 pytestmark = pytest.mark.timeout(60)
 many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.data_too_large])
 PAGE = 4096
-EVERYTHING = verify.KeysWanted(ranges=((b"\0", b"\0"),))
+EVERYTHING = records.KeysWanted(ranges=((b"\0", b"\0"),))
 SEGMENT = f"{0:016x}-{0:016x}.wal"
 
 
@@ -170,6 +171,15 @@ def damaged(pick: st.DataObject, raw: bytes) -> bytes:
     return bytes(out)
 
 
+def shared(path: Path) -> verify.Verified | None:
+    """What two processes find in a db, where they can read it."""
+    try:
+        with Bolt(str(path)) as bolt:
+            return verify.Walk(bolt, EVERYTHING, trailer=True, processes=2).run()
+    except verify.NotShared:
+        return None
+
+
 def read_db(path: Path, raw: bytes) -> None:
     """All readers of a db, on these bytes."""
     path.write_bytes(raw)
@@ -177,6 +187,7 @@ def read_db(path: Path, raw: bytes) -> None:
         datadir.kind_of(str(path))
         facts = mvcc.read_facts(str(path))
         found = verify.verify_db(str(path), EVERYTHING)
+        assert shared(path) in (None, found)
         simulate.Store(facts.revision, facts.compact_revision, found.live, found.leases).apply([])
     except EtcdFileError:
         return
@@ -215,7 +226,9 @@ def read_wal(folder: Path, raw: bytes) -> None:
 def test_the_undamaged_files_are_read(small: Small, place: Path, tmp_path: Path) -> None:
     """What the damaged files are made from is whole: else the properties below would prove nothing."""
     (place / "db").write_bytes(small.db)
-    assert verify.verify_db(str(place / "db")).sound
+    found = verify.verify_db(str(place / "db"), EVERYTHING)
+    assert found.sound
+    assert shared(place / "db") == found
     (tmp_path / SEGMENT).write_bytes(small.wal)
     log = wal.read_log(str(tmp_path))
     assert log.damage == ()

@@ -43,6 +43,15 @@ def test_a_crc_goes_on_where_it_stopped(data: bytes, cut: int) -> None:
 
 
 @settings(deadline=None)
+@given(first=st.binary(max_size=300), second=st.binary(max_size=300), zeroes=st.sampled_from([0, 1, 1 << 20]))
+def test_two_crcs_are_joined(first: bytes, second: bytes, zeroes: int) -> None:
+    """The CRC of two runs, from those of each and the length of the second."""
+    second += bytes(zeroes)
+    joined = checksum.crc32c_joined(checksum.crc32c(first), checksum.crc32c(second), len(second))
+    assert joined == checksum.crc32c(first + second)
+
+
+@settings(deadline=None)
 @given(data=st.binary(min_size=1, max_size=300), where=st.integers(0), bit=st.integers(0, 7))
 def test_one_flipped_bit_always_shows(data: bytes, where: int, bit: int) -> None:
     """Neither checksum ever misses a single flipped bit."""

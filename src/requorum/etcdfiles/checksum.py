@@ -7,11 +7,15 @@ from typing import Callable, List, Optional, Union
 Buffer = Union[bytes, bytearray, memoryview]
 
 
+_CASTAGNOLI = 0x82F63B78
+"""The polynomial, its highest power left out, the lowest bit the highest power."""
+
+
 def _make_table() -> List[int]:
     table = []
     for n in range(256):
         for _ in range(8):
-            n = (n >> 1) ^ 0x82F63B78 if n & 1 else n >> 1
+            n = (n >> 1) ^ _CASTAGNOLI if n & 1 else n >> 1
         table.append(n)
     return table
 
@@ -70,6 +74,29 @@ def _choose() -> Callable[..., int]:
 
 crc32c: Callable[..., int] = _choose()
 """CRC-32C of a buffer, going on from an earlier value: ``crc32c(data, seed)``."""
+
+
+def crc32c_joined(first: int, second: int, size: int) -> int:
+    """CRC-32C of two runs of bytes one behind the other, from those of each; the second run has ``size`` bytes.
+
+    The first one's is multiplied by x to the power of 8 * size, modulo the polynomial.
+    """
+    power, square = 1 << 31, 1 << 23  # 1, and x to the power of 8
+    while size:
+        if size & 1:
+            power = _product(power, square)
+        square = _product(square, square)
+        size >>= 1
+    return _product(power, first) ^ second
+
+
+def _product(one: int, other: int) -> int:
+    out = 0
+    for bit in range(31, -1, -1):
+        if one >> bit & 1:
+            out ^= other
+        other = (other >> 1) ^ _CASTAGNOLI if other & 1 else other >> 1
+    return out
 
 
 def fnv1a64(data: Buffer) -> int:

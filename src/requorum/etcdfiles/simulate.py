@@ -15,6 +15,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Set, Tuple, Union
 from requorum.etcdfiles import requests
 from requorum.etcdfiles.messages import Entry, KeyValue
 from requorum.etcdfiles.protowire import WireError
+from requorum.etcdfiles.records import KeysWanted
 from requorum.etcdfiles.requests import (
     AlarmChange,
     Compaction,
@@ -28,7 +29,6 @@ from requorum.etcdfiles.requests import (
     Revoke,
     Txn,
 )
-from requorum.etcdfiles.verify import KeysWanted
 
 NO_END = b"\0"
 MAX_LEASE_TTL = 9_000_000_000

@@ -5,7 +5,7 @@ and within its parent's. Pages that cannot be read are named and passed over, so
 """
 
 import operator
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from requorum.etcdfiles import bbolt
 from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
@@ -13,6 +13,8 @@ from requorum.etcdfiles.faults import Damage
 
 MAX_DAMAGE = 200
 """At most so many damaged places are named one by one in a file."""
+SUBTREES_A_PART = 16
+"""A tree is cut into parts of at least so many subtrees, where it has them: they differ in size, their sums less."""
 
 Items = List[Tuple[bytes, int, int]]
 """Of each item of a leaf its key, and where its value begins and ends; the key lies right before it."""
@@ -24,6 +26,15 @@ class Leaf(NamedTuple):
     page: Page
     items: Items
     joined: bool
+
+
+class Subtree(NamedTuple):
+    """Where a subtree begins, and which keys may be in it: from ``low`` on, below ``high`` (``None``: no bound)."""
+
+    pgid: int
+    low: Optional[bytes]
+    high: Optional[bytes]
+    depth: int
 
 
 def in_order(keys: List[bytes]) -> bool:
@@ -55,28 +66,61 @@ class Tree:
             if leaf is not None:
                 yield leaf
             return
-        todo: List[Tuple[int, Optional[bytes], Optional[bytes], int]] = [(bucket.root, None, None, 0)]
+        yield from self.below([Subtree(bucket.root, None, None, 0)])
+
+    def below(self, subtrees: Sequence[Subtree]) -> Iterator[Leaf]:
+        """The same of some subtrees that lie one behind the other."""
+        todo = list(reversed(subtrees))
         while todo:
-            pgid, low, high, depth = todo.pop()
+            at = todo.pop()
             try:
-                page = self.page(pgid)
+                page = self.page(at.pgid)
                 if page.flags == bbolt.LEAF:
-                    leaf = self.leaf(page, low, high)
+                    leaf = self.leaf(page, at.low, at.high)
                     if leaf is not None:
                         yield leaf
                     continue
-                if depth == bbolt.MAX_DEPTH:
-                    raise BadPage(pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
-                children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
+                children = self.children(page, at)
             except BadPage as err:
                 self.note(err.pgid, "page", err.why)
                 continue
-            firsts = [key for key, _ in children]
-            if not in_order(firsts) or (high is not None and firsts[-1] >= high):
-                self.note(pgid, "page", "its keys are out of order")
-            lows = [None if low is None else firsts[0], *firsts[1:]]  # what sorts before the first key goes there, too
-            below = zip(children, lows, [*firsts[1:], high])
-            todo += [(child, first, end, depth + 1) for (_, child), first, end in reversed(list(below))]
+            todo += reversed(children)
+
+    def children(self, page: Page, at: Subtree) -> List[Subtree]:
+        """What a branch leads to; raises BadPage."""
+        if at.depth == bbolt.MAX_DEPTH:
+            raise BadPage(at.pgid, f"the tree is deeper than {bbolt.MAX_DEPTH}")
+        children = [(bytes(key), child) for key, child in bbolt.branch_items(page)]
+        firsts = [key for key, _ in children]
+        if not in_order(firsts) or (at.high is not None and firsts[-1] >= at.high):
+            self.note(at.pgid, "page", "its keys are out of order")
+        lows = [None if at.low is None else firsts[0], *firsts[1:]]  # what sorts before the first key goes there, too
+        below = zip(children, lows, [*firsts[1:], at.high])
+        return [Subtree(child, low, high, at.depth + 1) for (_, child), low, high in below]
+
+    def cut(self, bucket: Bucket, parts: int) -> List[List[Subtree]]:
+        """The bucket's subtrees in order, in so many parts that are about as large as each other. The branches above them are
+        reached with this, the parts themselves are not. Raises BadPage where there is anything wrong, or too little."""
+        level = [Subtree(bucket.root, None, None, 0)]
+        while bucket.inline is None and len(level) < parts * SUBTREES_A_PART:
+            if self.bolt.page(level[0].pgid).flags == bbolt.LEAF:
+                break
+            pages = [(self.page(one.pgid), one) for one in level]
+            if any(page.flags == bbolt.LEAF for page, _ in pages):
+                raise BadPage(bucket.root, "not all leaves are at one depth")
+            level = [child for page, one in pages for child in self.children(page, one)]
+        if len(level) < parts or self.damage:
+            raise BadPage(bucket.root, "cannot be cut")
+        ends = [len(level) * part // parts for part in range(parts + 1)]
+        return [level[begin:end] for begin, end in zip(ends, ends[1:])]
+
+    def join(self, seen: bytes) -> bool:
+        """Take over what was reached by another reading of the same file; ``False`` if anything was reached by both."""
+        both = int.from_bytes(self.seen, "big") | int.from_bytes(seen, "big")
+        joined = both.to_bytes(len(self.seen), "big")
+        apart = self.seen.count(1) + seen.count(1) == joined.count(1)
+        self.seen[:] = joined
+        return apart
 
     def page(self, pgid: int) -> Page:
         """A page that no other leads to."""

@@ -2,64 +2,28 @@
 
 bbolt has no page checksums: a flipped value byte cannot be seen in one file alone, only by comparing members. What can
 be seen is seen here: that the tree is sound (:mod:`requorum.etcdfiles.tree`), each record's proto and its revision, and
-that no main revision above the compact revision is missing.
+that no main revision above the compact revision is missing (:mod:`requorum.etcdfiles.records`).
+
+A large db is read by several processes, as long as it is whole; at the first damage one process begins again, so what is
+said of a damaged db never depends on who read it.
 """
 
+import contextlib
 import hashlib
 import os
-from array import array
-from bisect import bisect_right
-from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Set, Tuple
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional, Sequence, Set, Tuple
 
-from requorum.etcdfiles import bbolt, mvcc
-from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, Page
-from requorum.etcdfiles.checksum import crc32c
+from requorum.etcdfiles import bbolt, forks, mvcc
+from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket
+from requorum.etcdfiles.checksum import crc32c, crc32c_joined
 from requorum.etcdfiles.faults import Damage
-from requorum.etcdfiles.messages import KeyValue, decode_key_value, scan_key_value
-from requorum.etcdfiles.protowire import WireError
-from requorum.etcdfiles.tree import Items, Leaf, Tree
+from requorum.etcdfiles.messages import KeyValue
+from requorum.etcdfiles.records import KeysWanted, Records, States
+from requorum.etcdfiles.tree import Leaf, Subtree, Tree
 
-STATES_KEPT = 100_000
-"""Of so many of the last revisions the state is known afterwards: members that were killed together are less apart."""
-_SPREAD = 0x9E3779B97F4A7C15
-"""Odd, so that multiplying by it loses nothing: sums of digests then differ in every bit."""
-
-
-@dataclass(frozen=True)
-class KeysWanted:
-    """Which live keys a caller wants to know: single keys, [start, end) ranges, and all keys of some leases."""
-
-    keys: Set[bytes] = field(default_factory=set)
-    ranges: Tuple[Tuple[bytes, bytes], ...] = ()
-    leases: Set[int] = field(default_factory=set)
-
-    def __bool__(self) -> bool:
-        return bool(self.keys or self.ranges or self.leases)
-
-    def wants(self, key: bytes, lease: int) -> bool:
-        """Whether this key's live state is wanted. An end of ``\\0`` means "no end", as in etcd's ranges."""
-        if key in self.keys or lease in self.leases:
-            return True
-        return bool(self.ranges) and any(start <= key and (end == b"\0" or key < end) for start, end in self.ranges)
-
-
-@dataclass(frozen=True)
-class States:
-    """What the records up to each of the last revisions come to, as sums of digests that members can be compared by.
-
-    ``live``: of what is live then; a compaction does not change it. ``alls``: of all records; differences of it tell what
-    was written in between, on every member that was not compacted there.
-    """
-
-    mains: "array[int]"
-    live: "array[int]"
-    alls: "array[int]"
-
-    def at(self, revision: int) -> Optional[Tuple[int, int]]:
-        """(live, all) after a revision, ``None`` where it is not known any more."""
-        found = bisect_right(self.mains, revision) - 1
-        return (self.live[found], self.alls[found]) if found >= 0 else None
+SHARED_FROM = 64 << 20
+"""A file of so many bytes is worth more than one process."""
 
 
 @dataclass(frozen=True)
@@ -100,146 +64,160 @@ def verify_db(path: str, wanted: KeysWanted = NOTHING, *, trailer: bool = True) 
     Without ``trailer`` the sha256 at the end of a saved snapshot is not compared: for one that was just written.
     """
     with Bolt(path) as bolt:
-        return Walk(bolt, wanted, trailer=trailer).run()
+        return Walk.over(bolt, wanted, trailer=trailer)
 
 
-class Walk:
-    """One pass over the tree of one transaction."""
+class NotShared(Exception):
+    """Several processes cannot read this db: it is small, or not whole, or there can be no more processes."""
 
-    def __init__(self, bolt: Bolt, wanted: KeysWanted, *, trailer: bool) -> None:
-        self.check_trailer = trailer
-        self.bolt = bolt
-        self.wanted = wanted
-        self.tree = Tree(bolt)
-        self.note, self.damage = self.tree.note, self.tree.damage
-        self.crc = 0
-        self.total_keys = 0
-        self.live_keys: Dict[bytes, int] = {}
-        self.sum = self.all = 0
-        self.mains, self.sums, self.alls = array("q"), array("Q"), array("Q")
-        self.live: Dict[bytes, KeyValue] = {}
-        self.leases: Set[int] = set()
-        self.gaps: List[Tuple[int, int]] = []
-        self.compact = self.last_main = 0
 
-    def run(self) -> Verified:
-        bolt, meta = self.bolt, self.bolt.meta
-        for fault in bolt.meta_faults:
-            self.note(0, "meta page", fault)
-        if meta.size > bolt.file_size:
-            self.note(meta.hwm, "truncated", f"{bolt.file_size} of {meta.size} bytes are there")
-        os.posix_fadvise(bolt.fd, 0, 0, os.POSIX_FADV_WILLNEED)
-        facts = mvcc.read_facts(bolt.path)
-        self.compact = facts.compact_revision
-        for page, _, _ in self.tree.leaves(bolt.root_bucket()):
-            for item in bbolt.leaf_items(page):
-                name = bytes(item.key)
-                if not item.is_bucket:
-                    self.note(page.pgid, "page", f"{name!r} at the top is no bucket")
-                    continue
-                try:
-                    bucket = bbolt.bucket_of(item, page.pgid)
-                except BadPage as err:
-                    self.note(page.pgid, "page", err.why)
-                    continue
-                self.crc = crc32c(name, self.crc)
-                self.bucket(name, bucket)
-        return Verified(
-            path=bolt.path,
-            hash=self.crc,
-            revision=self.last_main,
-            total_keys=self.total_keys,
-            live_keys=len(self.live_keys),
-            total_size=meta.size,
-            sha256=self.trailer(),
-            gaps=tuple(self.gaps),
-            damage=tuple(self.damage),
-            live=self.live,
-            leases=self.leases,
-            states=self.stated(),
-        )
+class Content:
+    """What ``snapshot status`` tells of a run of leaves: their hash, and the number of their items."""
 
-    def bucket(self, name: bytes, bucket: Bucket) -> None:
-        for leaf in self.tree.leaves(bucket):
-            self.hash_leaf(leaf)
-            self.total_keys += leaf.page.elements
-            if name == b"key":
-                self.records(leaf.page, leaf.items)
-            elif name == b"lease":
-                for key, _, _ in leaf.items:
-                    self.leases.add(int.from_bytes(key, "big", signed=True))
+    def __init__(self) -> None:
+        self.crc = self.size = self.items = 0
 
-    def hash_leaf(self, leaf: Leaf) -> None:
-        """Add a leaf's keys and values to the hash; mostly they lie one behind the other, and one slice will do."""
+    def add(self, data: bytes) -> None:
+        """Go on with some bytes."""
+        self.crc = crc32c(data, self.crc)
+        self.size += len(data)
+
+    def add_leaf(self, leaf: Leaf) -> None:
+        """Go on with a leaf's keys and values; mostly they lie one behind the other, and one slice will do."""
         items = leaf.items
+        self.items += leaf.page.elements
         if not items:
             return
         data = memoryview(leaf.page.data)
         if leaf.joined:
             key, middle, _ = items[0]
-            self.crc = crc32c(data[middle - len(key) : items[-1][2]], self.crc)
+            first, end = middle - len(key), items[-1][2]
+            self.crc = crc32c(data[first:end], self.crc)
+            self.size += end - first
             return
         for key, middle, end in items:
             self.crc = crc32c(data[middle:end], crc32c(key, self.crc))
+            self.size += len(key) + end - middle
 
-    def stated(self) -> States:
-        self.state()
-        return States(self.mains, self.sums, self.alls)
+    def join(self, rest: "Content") -> None:
+        """Add what comes right behind."""
+        self.crc = crc32c_joined(self.crc, rest.crc, rest.size)
+        self.size += rest.size
+        self.items += rest.items
 
-    def state(self) -> None:
-        """Write down what all comes to after the last revision."""
-        self.mains.append(self.last_main)
-        self.sums.append(self.sum & 0xFFFFFFFFFFFFFFFF)
-        self.alls.append(self.all & 0xFFFFFFFFFFFFFFFF)
-        if len(self.mains) > 2 * STATES_KEPT:
-            for one in (self.mains, self.sums, self.alls):
-                del one[:STATES_KEPT]
 
-    def records(self, page: Page, items: Items) -> None:
-        raw = page.data
-        data = memoryview(raw)
-        live, wanted = self.live_keys, self.wanted or None
-        for name, start, end in items:
-            try:
-                main, _, tombstone = mvcc.parse_revision(name)
-                found = scan_key_value(raw, start, end) if start < end else None
-                if found is None:
-                    kv = decode_key_value(raw[start:end])
-                    key, mod, lease = kv.key, kv.mod_revision, kv.lease
-                else:
-                    first, last, mod, lease = found
-                    key = raw[first:last]
-            except WireError as err:
-                self.note(page.pgid, "record", f"{name.hex()}: {err}")
-                continue
-            if main > self.last_main:
-                if main > self.last_main + 1 and main > self.compact + 1 and start < end:
-                    missing = max(self.last_main, self.compact) + 1
-                    if missing > 2 or main > 2:
-                        self.gaps.append((max(missing, 2), main - 1))
-                self.state()
-                self.last_main = main
-            if start == end:
-                if not tombstone:
-                    live[b""] = 0  # the mark that --bump-revision leaves; 3.6 counts it as a key
-                continue
-            digest = crc32c(data[start - len(name) : end]) * _SPREAD
-            self.all += digest
-            if tombstone:
-                self.sum -= live.pop(key, 0)
-                self.live.pop(key, None)
-                continue
-            if mod != main:
-                self.note(page.pgid, "record", f"revision {main} holds a record of revision {mod}")
-                continue
-            self.sum += digest - live.get(key, 0)
-            live[key] = digest
-            if wanted is None:
-                continue
-            if wanted.wants(key, lease):
-                self.live[key] = decode_key_value(raw[start:end])
-            elif self.live:
-                self.live.pop(key, None)
+class Walk:
+    """One pass over the tree of one transaction. With several ``processes`` :meth:`run` raises NotShared where they cannot
+    do it."""
+
+    def __init__(self, bolt: Bolt, wanted: KeysWanted, *, trailer: bool, processes: int) -> None:
+        self.check_trailer = trailer
+        self.bolt = bolt
+        self.wanted = wanted
+        self.processes = processes
+        self.tree = Tree(bolt)
+        self.content = Content()
+        self.records = Records(wanted, 0)
+        self.leases: Set[int] = set()
+
+    @classmethod
+    def over(cls, bolt: Bolt, wanted: KeysWanted, *, trailer: bool) -> Verified:
+        """What is found with as many processes as are good for the file."""
+        processes = forks.processors() if bolt.file_size >= SHARED_FROM else 1
+        if processes > 1:
+            with contextlib.suppress(NotShared):
+                return cls(bolt, wanted, trailer=trailer, processes=processes).run()
+        return cls(bolt, wanted, trailer=trailer, processes=1).run()
+
+    def run(self) -> Verified:
+        bolt, meta, tree = self.bolt, self.bolt.meta, self.tree
+        for fault in bolt.meta_faults:
+            tree.note(0, "meta page", fault)
+        if meta.size > bolt.file_size:
+            tree.note(meta.hwm, "truncated", f"{bolt.file_size} of {meta.size} bytes are there")
+        os.posix_fadvise(bolt.fd, 0, 0, os.POSIX_FADV_WILLNEED)
+        self.records.compact = mvcc.read_facts(bolt.path).compact_revision
+        for page, _, _ in tree.leaves(bolt.root_bucket()):
+            for item in bbolt.leaf_items(page):
+                name = bytes(item.key)
+                if not item.is_bucket:
+                    tree.note(page.pgid, "page", f"{name!r} at the top is no bucket")
+                    continue
+                try:
+                    bucket = bbolt.bucket_of(item, page.pgid)
+                except BadPage as err:
+                    tree.note(page.pgid, "page", err.why)
+                    continue
+                self.content.add(name)
+                self.bucket(name, bucket)
+        return Verified(
+            path=bolt.path,
+            hash=self.content.crc,
+            revision=self.records.last_main,
+            total_keys=self.content.items,
+            live_keys=len(self.records.live_keys),
+            total_size=meta.size,
+            sha256=self.trailer(),
+            gaps=tuple(self.records.gaps),
+            damage=tuple(tree.damage),
+            live=self.records.live,
+            leases=self.leases,
+            states=self.records.states(),
+        )
+
+    def bucket(self, name: bytes, bucket: Bucket) -> None:
+        if name == b"key":
+            if self.processes > 1:
+                self.key_bucket_shared(bucket)
+                return
+            for leaf in self.tree.leaves(bucket):
+                self.key_leaf(leaf)
+            return
+        for leaf in self.tree.leaves(bucket):
+            self.content.add_leaf(leaf)
+            if name == b"lease":
+                for key, _, _ in leaf.items:
+                    self.leases.add(int.from_bytes(key, "big", signed=True))
+
+    def key_leaf(self, leaf: Leaf) -> None:
+        self.content.add_leaf(leaf)
+        self.records.read(leaf, self.tree.note)
+
+    def key_bucket_shared(self, bucket: Bucket) -> None:
+        """This process reads the first part of the key bucket while forks of it read the others."""
+        above = Tree(self.bolt)
+        try:
+            own, *others = above.cut(bucket, self.processes)
+            with forks.beside([self._part(one) for one in others], keep=(self.bolt.fd,)) as results:
+                self._read_whole(own)
+                if not self.tree.join(bytes(above.seen)):
+                    raise NotShared
+                for content, records, seen in results():
+                    self.content.join(content)
+                    if not (self.tree.join(seen) and self.records.join(records)):
+                        raise NotShared
+        except (BadPage, forks.Failed) as err:
+            raise NotShared from err
+
+    def _read_whole(self, subtrees: Sequence[Subtree]) -> None:
+        """Read a part of the key bucket; raises NotShared at the first damage."""
+        for leaf in self.tree.below(subtrees):
+            self.key_leaf(leaf)
+            if self.tree.damage:
+                break
+        if self.tree.damage:
+            raise NotShared
+
+    def _part(self, subtrees: Sequence[Subtree]) -> Callable[[], object]:
+        """What a fork does: the fields of its own copy of this begin anew."""
+
+        def read() -> Tuple[Content, Records, bytes]:
+            self.tree, self.content = Tree(self.bolt), Content()
+            self.records = Records(self.wanted, self.records.compact, rest=True)
+            self._read_whole(subtrees)
+            return self.content, self.records, bytes(self.tree.seen)
+
+        return read
 
     def trailer(self) -> Optional[str]:
         """The sha256 at the end of a saved snapshot, once it is proven right; ``None`` where there is no trailer."""

@@ -14,7 +14,7 @@ from requorum.survey.evidence import Checked, Comparison, DbEvidence, LogEvidenc
 from requorum.survey.runs import count, within
 
 _State = tuple[int, int] | None
-"""Of :meth:`requorum.etcdfiles.verify.States.at`: (live, all)."""
+"""Of :meth:`requorum.etcdfiles.records.States.at`: (live, all)."""
 
 
 def compare(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection]) -> tuple[Comparison, ...]:

@@ -14,7 +14,8 @@ from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry
 from requorum.etcdfiles.mvcc import DbFacts
 from requorum.etcdfiles.protowire import WireError
-from requorum.etcdfiles.verify import States, Verified
+from requorum.etcdfiles.records import States
+from requorum.etcdfiles.verify import Verified
 from requorum.etcdfiles.wal import Log
 from requorum.hosts import files, processes, trees
 from requorum.hosts.bounds import within
