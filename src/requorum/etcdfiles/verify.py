@@ -185,6 +185,8 @@ class Walk:
 
     def key_bucket_shared(self, bucket: Bucket) -> None:
         """This process reads the first part of the key bucket while forks of it read the others."""
+        if self.tree.damage:
+            raise NotShared
         above = Tree(self.bolt)
         try:
             own, *others = above.cut(bucket, self.processes)
