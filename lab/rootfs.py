@@ -18,6 +18,7 @@ NEEDED = {
     "ssh": "openssh-client",
     "openssl": "openssl",
     "mkfs.ext4": "e2fsprogs",
+    "mkfs.btrfs": "btrfs-progs",
     "ip": "iproute2",
 }
 """Programs that the lab runs on this machine, and the Debian package that has each."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from requorum.etcdfiles import checksum
-from requorum.etcdfiles.faults import EtcdFileError
+from requorum.etcdfiles.faults import BAD_SECTOR, EtcdFileError, Unreadable
 
 MAGIC, VERSION = 0xED0CDAED, 2
 BRANCH, LEAF, META, FREELIST = 0x01, 0x02, 0x04, 0x10
@@ -30,10 +30,12 @@ MOST_AT_ONCE = 16
 class BadPage(Exception):
     """A page that is not what its place in the tree says it must be."""
 
-    def __init__(self, pgid: int, why: str) -> None:
+    def __init__(self, pgid: int, why: str, kind: str = "page") -> None:
         super().__init__(f"page {pgid}: {why}")
         self.pgid = pgid
         self.why = why
+        self.kind = kind
+        """Of the :class:`~requorum.etcdfiles.faults.Damage` that it is."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,15 @@ class Bolt:
         try:
             return os.pread(self.fd, size, offset)
         except OSError as err:
+            kind = Unreadable if err.errno in BAD_SECTOR else EtcdFileError
+            raise kind(self.path, f"cannot be read at byte {offset}: {err.strerror or err}") from err
+
+    def _read_of_page(self, pgid: int, offset: int, size: int) -> bytes:
+        try:
+            return os.pread(self.fd, size, offset)
+        except OSError as err:
+            if err.errno in BAD_SECTOR:
+                raise BadPage(pgid, "the disk does not give it back", "unreadable") from err
             raise EtcdFileError(self.path, f"cannot be read at byte {offset}: {err.strerror or err}") from err
 
     def page(self, pgid: int) -> Page:
@@ -127,7 +138,7 @@ class Bolt:
         size = meta.page_size
         if (pgid + 1) * size > self.file_size:
             raise BadPage(pgid, "the file ends before it")
-        raw = self.read(pgid * size, self._likely * size)
+        raw = self._read_of_page(pgid, pgid * size, self._likely * size)
         if len(raw) < size:
             raise BadPage(pgid, "the file ends before it")
         own, flags, count, overflow = _HEADER.unpack_from(raw)
@@ -142,7 +153,9 @@ class Bolt:
             if (pgid + pages) * size > self.file_size:
                 raise BadPage(pgid, "the file ends within it")
             missing = pages * size - len(raw)
-            raw = raw + self.read(pgid * size + len(raw), missing) if missing > 0 else raw[: pages * size]
+            raw = (
+                raw + self._read_of_page(pgid, pgid * size + len(raw), missing) if missing > 0 else raw[: pages * size]
+            )
             self._likely = min(pages, MOST_AT_ONCE)
         if len(raw) < pages * size:
             raise BadPage(pgid, "the file ends within it")
@@ -282,19 +295,29 @@ def _parse_meta(raw: bytes, slot: int) -> Meta:
     return Meta(slot, page_size, root, freelist, hwm, txid)
 
 
+def _read_meta(fd: int, offset: int, slot: int) -> Meta:
+    try:
+        raw = os.pread(fd, 4096, offset)
+    except OSError as err:
+        if err.errno not in BAD_SECTOR:
+            raise
+        raise ValueError("is not given back by the disk") from err
+    return _parse_meta(raw, slot)
+
+
 def _read_metas(fd: int, file_size: int) -> Tuple[List[Meta], List[str]]:
     """Both metas that validate, and what is wrong with the others. Page size from meta 0, else probed for meta 1."""
     metas, faults = [], []
     size_hints = [1024 << i for i in range(15)]
     try:
-        metas.append(_parse_meta(os.pread(fd, 4096, 0), 0))
+        metas.append(_read_meta(fd, 0, 0))
         size_hints = [metas[0].page_size]
     except ValueError as err:
         faults.append(f"meta 0 {err}")
     fault = "meta 1 is cut off"
     for size in size_hints:
         try:
-            meta = _parse_meta(os.pread(fd, 4096, size), 1)
+            meta = _read_meta(fd, size, 1)
         except ValueError as err:
             if size in (4096, size_hints[0]):
                 fault = f"meta 1 {err}"

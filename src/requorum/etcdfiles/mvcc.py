@@ -117,8 +117,8 @@ def _facts(bolt: Bolt) -> DbFacts:
             Damage(bolt.path, bolt.file_size, "truncated", f"{bolt.file_size} of {meta.size} bytes are there")
         )
     values = _Values()
-    for page, fault in _values(bolt, values):
-        damage.append(Damage(bolt.path, page * meta.page_size, "page", fault))
+    for page, kind, fault in _values(bolt, values):
+        damage.append(Damage(bolt.path, page * meta.page_size, kind, fault))
     return DbFacts(
         path=bolt.path,
         file_size=bolt.file_size,
@@ -158,19 +158,21 @@ class _Values:
     auth_enabled: bool = False
 
 
-def _values(bolt: Bolt, out: _Values) -> List[Tuple[int, str]]:
-    """Fill in what each bucket says; returns the (page, reason) of what cannot be read. One does not hide the others."""
-    faults: List[Tuple[int, str]] = []
+def _values(bolt: Bolt, out: _Values) -> List[Tuple[int, str, str]]:
+    """Fill in what each bucket says; returns the (page, kind, reason) of what cannot be read. One does not hide the others."""
+    faults: List[Tuple[int, str, str]] = []
     try:
         for item in bolt.items(bolt.root_bucket()):
             if not item.is_bucket:
                 continue
             try:
                 _bucket_values(bolt, bytes(item.key), bbolt.bucket_of(item, bolt.meta.root), out)
-            except (BadPage, WireError) as err:
-                faults.append((err.pgid if isinstance(err, BadPage) else bolt.meta.root, str(err)))
+            except BadPage as err:
+                faults.append((err.pgid, err.kind, str(err)))
+            except WireError as err:
+                faults.append((bolt.meta.root, "page", str(err)))
     except BadPage as err:
-        faults.append((err.pgid, str(err)))
+        faults.append((err.pgid, err.kind, str(err)))
     return faults
 
 

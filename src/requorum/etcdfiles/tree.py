@@ -82,7 +82,7 @@ class Tree:
                     continue
                 children = self.children(page, at)
             except BadPage as err:
-                self.note(err.pgid, "page", err.why)
+                self.note(err.pgid, err.kind, err.why)
                 continue
             todo += reversed(children)
 

@@ -17,7 +17,7 @@ from typing import Callable, Dict, Optional, Sequence, Set, Tuple
 from requorum.etcdfiles import bbolt, forks, mvcc
 from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket
 from requorum.etcdfiles.checksum import crc32c, crc32c_joined
-from requorum.etcdfiles.faults import Damage
+from requorum.etcdfiles.faults import Damage, Unreadable
 from requorum.etcdfiles.messages import KeyValue
 from requorum.etcdfiles.records import KeysWanted, Records, States
 from requorum.etcdfiles.tree import Leaf, Subtree, Tree
@@ -146,7 +146,7 @@ class Walk:
                 try:
                     bucket = bbolt.bucket_of(item, page.pgid)
                 except BadPage as err:
-                    tree.note(page.pgid, "page", err.why)
+                    tree.note(page.pgid, err.kind, err.why)
                     continue
                 self.content.add(name)
                 self.bucket(name, bucket)
@@ -228,13 +228,18 @@ class Walk:
             return None
         digest = hashlib.sha256()
         at, end = 0, size - mvcc.TRAILER
-        while at < end:
-            block = self.bolt.read(at, min(1 << 20, end - at))
-            if not block:
-                break
-            digest.update(block)
-            at += len(block)
-        if self.bolt.read(end, mvcc.TRAILER) != digest.digest():
+        try:
+            while at < end:
+                block = self.bolt.read(at, min(1 << 20, end - at))
+                if not block:
+                    break
+                digest.update(block)
+                at += len(block)
+            stored = self.bolt.read(end, mvcc.TRAILER)
+        except Unreadable as err:
+            self.tree.note_at(at, "unreadable", err.why)
+            return None
+        if stored != digest.digest():
             self.tree.note_at(end, "trailer", "the sha256 at the end does not match")
             return None
         return digest.hexdigest()

@@ -9,11 +9,11 @@ the rest. (wal/decoder.go, wal/encoder.go.)
 import errno
 import os
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Optional, Set, Tuple
 
 from requorum.etcdfiles import protowire
 from requorum.etcdfiles.checksum import crc32c
-from requorum.etcdfiles.faults import Damage, EtcdFileError
+from requorum.etcdfiles.faults import BLOCK, Damage, EtcdFileError, read_past
 from requorum.etcdfiles.protowire import WireError
 
 METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
@@ -50,6 +50,7 @@ class Scan:
         self.damage: List[Damage] = []
         self.end = CLEAN
         self.at = 0
+        self.unreadable: Set[int] = set()
 
     def fault(self, offset: int, kind: str, detail: str) -> None:
         self.damage.append(Damage(self.path, offset, kind, detail))
@@ -63,17 +64,32 @@ class Scan:
             self.fd, self.size = fd, os.fstat(fd).st_size
             self.base, self.chunk = 0, b""
             yield from self._records()
+            self.tell_unreadable()
         except OSError as err:
             raise EtcdFileError(self.path, f"cannot be read at byte {self.at}: {err.strerror or err}") from err
         finally:
             os.close(fd)
+
+    def tell_unreadable(self) -> None:
+        """Name what the disk does not give back before what follows from it."""
+        found: List[List[int]] = []
+        for block in sorted(self.unreadable):
+            if found and found[-1][1] == block:
+                found[-1][1] += BLOCK
+            else:
+                found.append([block, block + BLOCK])
+        self.damage[:0] = [
+            Damage(self.path, begin, "unreadable", f"the disk does not give back {end - begin} bytes")
+            for begin, end in found
+        ]
 
     def bytes_at(self, offset: int, size: int) -> bytes:
         """``size`` bytes at ``offset`` (fewer at the end of the file), through one chunk that moves forward."""
         start = offset - self.base
         if start < 0 or start + size > len(self.chunk):
             self.base, start = offset, 0
-            self.chunk = os.pread(self.fd, max(min(size, self.size), _CHUNK), offset)
+            wanted = min(max(size, _CHUNK), self.size - offset)
+            self.chunk = read_past(self.fd, wanted, offset, self.unreadable)
         return self.chunk[start : start + size]
 
     def stated(self, offset: int) -> Tuple[int, int]:

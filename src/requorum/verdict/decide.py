@@ -2,6 +2,7 @@
 
 from requorum.survey.evidence import (
     DbEvidence,
+    Fault,
     LiveEvidence,
     MemberEvidence,
     Survey,
@@ -217,7 +218,8 @@ def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
 
 
 def _faults(member: MemberEvidence) -> list[Finding]:
-    out = []
+    out: list[Finding] = []
+    failing: list[Fault] = []
     for part, what in (("log", member.log), ("db", member.db)):
         if isinstance(what, Unknown):
             if what.unknown and not (part == "log" and isinstance(member.db, Unknown)):
@@ -231,6 +233,10 @@ def _faults(member: MemberEvidence) -> list[Finding]:
         if len(what.faults) > 3:
             text = f"{part}: {len(what.faults) - 3} more damaged places"
             out.append(Finding(level="warning", subject=member.name, text=text))
+        failing += [fault for fault in what.faults if fault.kind == "unreadable"]
+    if failing:
+        text = "its disk gives errors (dmesg and SMART say more): do not trust it with data before you know why"
+        out.append(Finding(level="danger", subject=member.name, text=text))
     return out
 
 
