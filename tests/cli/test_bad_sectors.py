@@ -161,19 +161,24 @@ def test_a_disk_that_is_gone_is_given_up(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(bytes(range(256)) * 64)
     with path.open("rb") as file:
-        known = {faults.BLOCK}
+        known = faults.BadBlocks()
+        known.starts.add(faults.BLOCK)
         raw = faults.read_past(file.fileno(), 3 * faults.BLOCK, 100, known)
         whole = path.read_bytes()
         assert raw[: faults.BLOCK - 100] == whole[100 : faults.BLOCK]
         assert raw[faults.BLOCK - 100 : 2 * faults.BLOCK - 100] == b"\xff" * faults.BLOCK
         assert raw[2 * faults.BLOCK - 100 :] == whole[2 * faults.BLOCK : 3 * faults.BLOCK + 100]
-        assert known == {faults.BLOCK}
+        assert known.starts == {faults.BLOCK}
     unmapped = os.open("/proc/self/mem", os.O_RDONLY)  # reading where nothing is mapped is an input/output error, too
     try:
-        bad: set[int] = set()
+        bad = faults.BadBlocks()
         assert faults.read_past(unmapped, 8192, 0, bad) == b"\xff" * 8192
-        assert bad == {0, 4096}
+        assert bad.starts == {0, 4096}
         with pytest.raises(OSError, match="Input/output"):
-            faults.read_past(unmapped, faults.BLOCK * (faults.MOST_UNREADABLE + 1), 0, bad)
+            faults.read_past(unmapped, faults.BLOCK * (faults.MOST_BAD_BLOCKS + 1), 0, bad)
+        slow = faults.BadBlocks()
+        slow.seconds = faults.MOST_BAD_SECONDS + 1
+        with pytest.raises(OSError, match="Input/output"):
+            faults.read_past(unmapped, 1, 0, slow)
     finally:
         os.close(unmapped)

@@ -6,11 +6,12 @@ checked before it is used, and what does not hold raises :class:`BadPage`.
 
 import os
 import struct
+import time
 from dataclasses import dataclass
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from requorum.etcdfiles import checksum
-from requorum.etcdfiles.faults import BAD_SECTOR, EtcdFileError, Unreadable
+from requorum.etcdfiles.faults import BAD_SECTOR, BadBlocks, EtcdFileError, Unreadable
 
 MAGIC, VERSION = 0xED0CDAED, 2
 BRANCH, LEAF, META, FREELIST = 0x01, 0x02, 0x04, 0x10
@@ -86,6 +87,7 @@ class Bolt:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.bad = BadBlocks()
         self._likely = 1  # pages that are read in one go: as many as the last one had
         try:
             self.fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK)
@@ -123,10 +125,12 @@ class Bolt:
             raise kind(self.path, f"cannot be read at byte {offset}: {err.strerror or err}") from err
 
     def _read_of_page(self, pgid: int, offset: int, size: int) -> bytes:
+        began = time.monotonic()
         try:
             return os.pread(self.fd, size, offset)
         except OSError as err:
-            if err.errno in BAD_SECTOR:
+            if err.errno in BAD_SECTOR and not self.bad.too_many:
+                self.bad.add(offset, began)
                 raise BadPage(pgid, "the disk does not give it back", "unreadable") from err
             raise EtcdFileError(self.path, f"cannot be read at byte {offset}: {err.strerror or err}") from err
 

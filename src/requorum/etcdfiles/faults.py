@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+import time
 from dataclasses import dataclass
 from typing import Optional, Set
 
@@ -10,8 +11,9 @@ BAD_SECTOR = (errno.EIO, errno.ENODATA, errno.EBADMSG, errno.EUCLEAN)
 """What reading says of a bad sector, and of a block whose checksum or whose place the file system finds wrong."""
 BLOCK = 4096
 """Files are read by the kernel in pages: one bad sector costs a page."""
-MOST_UNREADABLE = 1024
-"""So many blocks of a file may be unreadable: where there are more, the disk is gone, and each takes seconds to fail."""
+MOST_BAD_BLOCKS = 1024
+MOST_BAD_SECONDS = 120.0
+"""So many blocks of a file are stepped over, and so long is waited for them: a disk may take half a minute for each."""
 
 
 class EtcdFileError(Exception):
@@ -51,28 +53,47 @@ def open_regular(path: str, flags: int) -> int:
     return fd
 
 
-def read_past(fd: int, size: int, offset: int, bad: Set[int]) -> bytes:
-    """``size`` bytes at ``offset``, or fewer at the end of the file. What the disk does not give back is 0xFF instead: neither
-    a record nor the zeroes behind the last one. Where its blocks begin is added to ``bad``; those are not tried again.
+class BadBlocks:
+    """The blocks of one file that the disk does not give back, by where they begin, and how long it took to find out."""
 
-    Raises OSError for any other error, and where more than :data:`MOST_UNREADABLE` blocks are bad.
+    def __init__(self) -> None:
+        self.starts: Set[int] = set()
+        self.seconds = 0.0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether it is not worth going on: such a disk is gone."""
+        return len(self.starts) >= MOST_BAD_BLOCKS or self.seconds > MOST_BAD_SECONDS
+
+    def add(self, start: int, began: float) -> None:
+        """Another one; it was asked for at ``began`` (monotonic)."""
+        self.starts.add(start)
+        self.seconds += time.monotonic() - began
+
+
+def read_past(fd: int, size: int, offset: int, bad: BadBlocks) -> bytes:
+    """``size`` bytes at ``offset``, or fewer at the end of the file. What the disk does not give back is 0xFF instead: neither
+    a record nor the zeroes behind the last one. Its blocks are added to ``bad``, and are not tried again.
+
+    Raises OSError for any other error, and where there are too many bad blocks.
     """
     out = b""
     while len(out) < size:
         at = offset + len(out)
         block, room = at // BLOCK * BLOCK, size - len(out)
         piece = b""
-        if block not in bad:
+        if block not in bad.starts:
+            began = time.monotonic()
             try:
-                piece = os.pread(fd, min([one - at for one in bad if one > at] + [room]), at)
+                piece = os.pread(fd, min([one - at for one in bad.starts if one > at] + [room]), at)
             except OSError as err:
-                if err.errno not in BAD_SECTOR or len(bad) >= MOST_UNREADABLE:
+                if err.errno not in BAD_SECTOR or bad.too_many:
                     raise
-                bad.add(block)
+                bad.add(block, began)
             else:
                 if not piece:
                     break
-        if block in bad:
+        if block in bad.starts:
             piece = b"\xff" * min(block + BLOCK - at, room)
         out = out + piece if out else piece
     return out

@@ -9,11 +9,11 @@ the rest. (wal/decoder.go, wal/encoder.go.)
 import errno
 import os
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Set, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from requorum.etcdfiles import protowire
 from requorum.etcdfiles.checksum import crc32c
-from requorum.etcdfiles.faults import BLOCK, Damage, EtcdFileError, read_past
+from requorum.etcdfiles.faults import BLOCK, BadBlocks, Damage, EtcdFileError, read_past
 from requorum.etcdfiles.protowire import WireError
 
 METADATA, ENTRY, STATE, CRC, SNAPSHOT = 1, 2, 3, 4, 5
@@ -50,7 +50,7 @@ class Scan:
         self.damage: List[Damage] = []
         self.end = CLEAN
         self.at = 0
-        self.unreadable: Set[int] = set()
+        self.bad = BadBlocks()
 
     def fault(self, offset: int, kind: str, detail: str) -> None:
         self.damage.append(Damage(self.path, offset, kind, detail))
@@ -73,7 +73,7 @@ class Scan:
     def tell_unreadable(self) -> None:
         """Name what the disk does not give back before what follows from it."""
         found: List[List[int]] = []
-        for block in sorted(self.unreadable):
+        for block in sorted(self.bad.starts):
             if found and found[-1][1] == block:
                 found[-1][1] += BLOCK
             else:
@@ -89,7 +89,7 @@ class Scan:
         if start < 0 or start + size > len(self.chunk):
             self.base, start = offset, 0
             wanted = min(max(size, _CHUNK), self.size - offset)
-            self.chunk = read_past(self.fd, wanted, offset, self.unreadable)
+            self.chunk = read_past(self.fd, wanted, offset, self.bad)
         return self.chunk[start : start + size]
 
     def stated(self, offset: int) -> Tuple[int, int]:
