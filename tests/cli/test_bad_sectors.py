@@ -101,7 +101,7 @@ def test_a_log_is_read_past_a_bad_sector(on_bad_disk: Callable[..., Path], crash
 
 def test_a_log_whose_end_is_on_a_bad_sector_was_not_read_to_its_end(on_bad_disk: Callable[..., Path]) -> None:
     """What cannot be read may be an entry that was acknowledged: it is not taken for the empty room behind the last one."""
-    disk = on_bad_disk(lambda root: [middle(entries(root / "m1/data")[-1])])
+    disk = on_bad_disk(lambda root: [middle([*wal.records_of(str(root / "m1/data/member/wal"))][-1])])
     log = wal.read_log(datadir.layout_of(str(disk / "m1/data")).wal_dir)
     assert log.end == walscan.BROKEN
     assert "unreadable" in {one.kind for one in log.damage}
@@ -154,6 +154,31 @@ def test_bad_sectors_everywhere_and_nothing_lost(
     source = json.loads(requorum(*words, code=0, seconds=60).out)["source"]
     assert source["kind"] == "merged log"
     assert (source["loss"]["at_most"], source["loss"]["unproven"]) == (0, "")
+
+
+def test_a_bad_sector_where_nothing_lies_does_no_harm(
+    requorum: Requorum, on_bad_disk: Callable[..., Path], etcd_dir: Path, tmp_path: Path
+) -> None:
+    """A free page of the db is bad: nothing is damaged, and nothing is lost, although etcdutl cannot copy such a file."""
+
+    def hits(root: Path) -> Sequence[Hit]:
+        db = root / "m1/data/member/snap/db"
+        raw = db.read_bytes()
+        with bbolt.Bolt(str(db)) as bolt:
+            walk, size = verify.Walk(bolt, verify.NOTHING, trailer=False, processes=1), bolt.meta.page_size
+            walk.run()
+        for pgid in range(2, len(walk.tree.seen)):
+            page = raw[pgid * size : (pgid + 1) * size]
+            if not walk.tree.seen[pgid] and page.strip(b"\0") and raw.count(page) == 1:
+                return [(db, pgid * size)]
+        raise AssertionError("no page of this db is free")
+
+    data = on_bad_disk(hits, ["m1"]) / "m1/data"
+    (found,) = json.loads(requorum("survey", "--verify", data, "-o", "json", code=0, seconds=60).out)["survey"]["members"]
+    assert (found["db"]["faults"], found["log"]["faults"]) == ([], [])
+    words = ("rebuild", data, "-o", tmp_path / "out.db", "--etcd-dir", etcd_dir, "--format", "json")
+    assert json.loads(requorum(*words, code=0, seconds=60).out)["source"]["kind"] == "own log"
+    assert verify.verify_db(str(tmp_path / "out.db")).sound
 
 
 def test_a_disk_that_is_gone_is_given_up(tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ BOOT = """
 import sys
 if sys.version_info < (3, 8): sys.exit(97)
 try:
-    import base64, contextlib, ctypes, dataclasses, fcntl, hashlib, json, pathlib, secrets
-    import shutil, socket, struct, subprocess, tempfile, threading, typing, urllib.parse, zipimport, zlib
+    import array, base64, contextlib, ctypes, dataclasses, fcntl, hashlib, json, pathlib, pickle, secrets
+    import shutil, signal, socket, struct, subprocess, tempfile, threading, typing, urllib.parse, zipimport, zlib
 except ImportError:
     sys.exit(97)
 import os

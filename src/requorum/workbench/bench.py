@@ -27,7 +27,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.etcdfiles import bbolt, emptydb, messages, mvcc, requests, verify, wal, walwrite
-from requorum.etcdfiles.faults import EtcdFileError
+from requorum.etcdfiles.faults import BadBlocks, EtcdFileError, read_past
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
 from requorum.hosts import files, programs, tools
@@ -121,20 +121,46 @@ def _restore(recipe: Recipe, bench: Path, found: Tools) -> Path:
     if not db:
         db = str(bench / "empty.db")
         Path(db).write_bytes(emptydb.content())
-    argv: list[str | Path] = [
-        *(found.etcdutl, "snapshot", "restore", db, "--data-dir", bench / "data", "--name", BENCH),
+    flags: list[str | Path] = [
+        *("--data-dir", bench / "data", "--name", BENCH),
         *("--initial-cluster", f"{BENCH}={peer}", "--initial-advertise-peer-urls", peer),
         *("--initial-cluster-token", f"requorum-bench-{secrets.token_hex(16)}"),
     ]
     if not recipe.saved_snapshot:
-        argv.append("--skip-hash-check")
+        flags.append("--skip-hash-check")
+    copy = bench / "copy.db"
     try:
-        programs.run(argv, seconds=RESTORE_SECONDS, cwd=str(bench))
+        try:
+            programs.run([found.etcdutl, "snapshot", "restore", db, *flags], seconds=RESTORE_SECONDS, cwd=str(bench))
+        except programs.ProgramError:
+            if recipe.saved_snapshot or not _copied_past_bad_sectors(db, copy):
+                raise
+            files.remove_made(bench / "data")
+            programs.run([found.etcdutl, "snapshot", "restore", copy, *flags], seconds=RESTORE_SECONDS, cwd=str(bench))
     except programs.ProgramError as err:
         raise RequorumError(
             f"{db} cannot be restored: {err}", hint="another source may still do: requorum plan --source ID"
         ) from err
+    finally:
+        files.remove_made(copy)
     return bench / "data"
+
+
+def _copied_past_bad_sectors(db: str, copy: Path) -> bool:
+    """Copy a db whose bad sectors lie where its tree has nothing: etcdutl reads such pages, too, and gives up. ``False`` where
+    that is not what is wrong with it."""
+    bad = BadBlocks()
+    try:
+        if verify.verify_db(db).damage:
+            return False
+        with open(db, "rb") as source, copy.open("wb") as out:
+            at, size = 0, os.fstat(source.fileno()).st_size
+            while at < size and (block := read_past(source.fileno(), min(_BLOCK, size - at), at, bad)):
+                out.write(block)
+                at += len(block)
+    except (OSError, EtcdFileError):
+        return False
+    return bool(bad.starts)
 
 
 def _append_log(recipe: Recipe, data_dir: Path) -> int:
