@@ -243,7 +243,7 @@ def test_several_processes_read_what_one_reads(exercised: Exercised, crashed: Pa
                 assert name not in killed
                 continue
             shared.add(name)
-    assert shared > {*MEMBERS, "loaded", "deleted"}
+    assert shared >= {*MEMBERS, "loaded", "deleted"}
 
 
 def test_nothing_is_reached_by_two_processes(crashed: Path) -> None:
