@@ -107,6 +107,20 @@ class Load:
                 raise TimeoutError(f"only {self.acknowledged} of {count} writes were acknowledged in {seconds:.0f} s")
             time.sleep(0.01)
 
+    def wait_for_each(self, seconds: float, tell: Callable[[str], object] = str) -> None:
+        """Wait until every writer that has not given up has another write acknowledged; raises TimeoutError.
+
+        After a change of leader etcd lets requests that were on their way to the old one hang for 7 seconds.
+        """
+        deadline, before = time.monotonic() + seconds, list(self._acknowledged)
+        while waiting := [
+            at for at, thread in enumerate(self._threads) if thread.is_alive() and self._acknowledged[at] == before[at]
+        ]:
+            tell(f"{len(waiting)} of {self.writers} writers wait for an answer")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(waiting)} writers had no answer in {seconds:.0f} s")
+            time.sleep(0.01)
+
     def stop(self) -> None:
         """End the writers: each finishes or loses its request, then stops."""
         self._stop.set()

@@ -151,6 +151,7 @@ def _set_up(root: Path, scenario: Scenario, count: int, seed: int, etcd_dir: Pat
     if scenario.event:
         load.wait_for(WRITES // 2, LOAD_SECONDS, stage.tell_live)
         scenario.event(stage)
+        load.wait_for_each(LOAD_SECONDS, stage.tell_live)
     load.wait_for(WRITES + rng.randrange(200), LOAD_SECONDS, stage.tell_live)
     if scenario.last:
         scenario.last(stage)
