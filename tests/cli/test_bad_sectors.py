@@ -7,6 +7,8 @@ disk with a bad sector.
 import json
 import mmap
 import os
+import random
+import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -135,6 +137,36 @@ def test_a_db_with_bad_sectors_tells_what_it_can(on_bad_disk: Callable[..., Path
         right.members,
         right.revision,
     )
+
+
+@pytest.mark.parametrize("likely", [1, 3])
+def test_a_bad_sector_within_a_page_that_runs_over(on_bad_disk: Callable[..., Path], likely: int) -> None:
+    """A page of three, its last one bad: it is the disk, not the end of the file, however many are read in one go."""
+
+    def hits(root: Path) -> Sequence[Hit]:
+        db = root / "m1/data/member/snap/db"
+        with bbolt.Bolt(str(db)) as bolt:
+            size, at = bolt.meta.page_size, bolt.meta.hwm
+            bucket = bolt.bucket(b"key")
+            assert bucket is not None
+            page = bolt.page(bucket.root)
+            while page.flags == bbolt.BRANCH:
+                page = bolt.page(bbolt.branch_items(page)[0][1])
+        raw = struct.pack("<QHHI", page.pgid, bbolt.LEAF, page.elements, 2) + page.data[bbolt.HEADER_SIZE :]
+        with db.open("r+b") as file:
+            file.seek(page.pgid * size)
+            file.write(raw[:size] + random.Random(1).randbytes(2 * size))
+        assert page.pgid + 3 < at
+        places.append(page.pgid)
+        return [(db, (page.pgid + 2) * size)]
+
+    places: list[int] = []
+    disk = on_bad_disk(hits, ["m1"])
+    with bbolt.Bolt(str(disk / "m1/data/member/snap/db")) as bolt:
+        bolt._likely = likely
+        with pytest.raises(bbolt.BadPage) as bad:
+            bolt.page(places[0])
+    assert bad.value.kind == "unreadable"
 
 
 def test_bad_sectors_everywhere_and_nothing_lost(

@@ -137,14 +137,18 @@ def test_they_end_where_the_parent_has_died(tmp_path: Path) -> None:
     lock.touch()
     parent = subprocess.Popen([sys.executable, "-c", PARENT, lock, mark, end], stdout=subprocess.PIPE)
     assert parent.stdout is not None
-    assert parent.stdout.readline() == b"begun\n"
-    wait_for(lambda: mark.exists() and mark.read_text())
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    fork = int(mark.read_text())
-    assert runs(fork)
-    with lock.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    end.touch()
+    try:
+        assert parent.stdout.readline() == b"begun\n"
+        wait_for(lambda: mark.exists() and mark.read_text())
+        parent.kill()
+        parent.wait()
+        fork = int(mark.read_text())
+        assert runs(fork)
+        with lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+        end.touch()
     wait_for(lambda: not runs(fork))

@@ -153,16 +153,16 @@ class Bolt:
         if pgid + overflow >= meta.hwm:
             raise BadPage(pgid, f"claims {overflow} overflow pages, past the end")
         pages = overflow + 1
-        if pages != self._likely:
+        if pages * size != len(raw):
             if (pgid + pages) * size > self.file_size:
                 raise BadPage(pgid, "the file ends within it")
-            missing = pages * size - len(raw)
-            raw = (
-                raw + self._read_of_page(pgid, pgid * size + len(raw), missing) if missing > 0 else raw[: pages * size]
-            )
+            while len(raw) < pages * size:  # reading stops before a bad sector, and fails only at it
+                more = self._read_of_page(pgid, pgid * size + len(raw), pages * size - len(raw))
+                if not more:
+                    raise BadPage(pgid, "the file ends within it")
+                raw += more
+            raw = raw[: pages * size]
             self._likely = min(pages, MOST_AT_ONCE)
-        if len(raw) < pages * size:
-            raise BadPage(pgid, "the file ends within it")
         if HEADER_SIZE + count * ELEMENT_SIZE > len(raw):
             raise BadPage(pgid, f"claims {count} elements, more than fit")
         if flags == BRANCH and count == 0:
