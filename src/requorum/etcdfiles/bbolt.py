@@ -106,10 +106,10 @@ class Bolt:
         os.close(self.fd)
 
     def reload(self) -> None:
-        """Read the metas again: the roots of a live file move."""
+        """Read the metas again: the roots of a live file move. It has grown before its metas say so: its size is asked last."""
         try:
+            self.metas, self.meta_faults = _read_metas(self.fd, os.fstat(self.fd).st_size)
             self.file_size = os.fstat(self.fd).st_size
-            self.metas, self.meta_faults = _read_metas(self.fd, self.file_size)
         except OSError as err:
             raise EtcdFileError(self.path, err.strerror or str(err)) from err
         if not self.metas:

@@ -53,6 +53,15 @@ def open_regular(path: str, flags: int) -> int:
     return fd
 
 
+def next_data(fd: int, offset: int) -> Optional[int]:
+    """Where the first byte from ``offset`` on lies that may not be zero; ``None`` where only holes and allocated space follow,
+    which read as zeroes. The file's position is moved."""
+    try:
+        return max(offset, os.lseek(fd, offset, os.SEEK_DATA))
+    except OSError as err:
+        return None if err.errno == errno.ENXIO else offset
+
+
 class BadBlocks:
     """The blocks of one file that the disk does not give back, by where they begin, and how long it took to find out."""
 

@@ -125,8 +125,15 @@ def encode_entry(entry: Entry) -> bytes:
 
 
 def decode_hard_state(data: Buffer) -> HardState:
-    """raftpb.HardState."""
-    _, term, vote, commit = _ints(data, 3)
+    """raftpb.HardState: three numbers in order, of which 3.7 leaves out those that are 0; raises WireError for anything else."""
+    numbers, last = [0, 0, 0, 0], 0
+    for number, _, value in protowire.fields(data):
+        if not last < number <= 3 or not isinstance(value, int):
+            raise WireError("not a hard state")
+        numbers[number], last = value, number
+    _, term, vote, commit = numbers
+    if not term and (vote or commit):
+        raise WireError("not a hard state")
     return HardState(term, vote, commit)
 
 

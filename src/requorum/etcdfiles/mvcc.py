@@ -70,6 +70,23 @@ class DbFacts:
     damage: Tuple[Damage, ...]
 
 
+BUCKETS = frozenset(
+    (
+        b"alarm",
+        b"auth",
+        b"authRoles",
+        b"authUsers",
+        b"cluster",
+        b"key",
+        b"lease",
+        b"members",
+        b"members_removed",
+        b"meta",
+    )
+)
+"""etcd's own."""
+
+
 def parse_revision(key: Buffer) -> Tuple[int, int, bool]:
     """(main, sub, is tombstone) of a revision key; raises WireError for anything else."""
     size = len(key)
@@ -90,7 +107,7 @@ def read_facts(path: str) -> DbFacts:
     """Facts from a few pages: 5 to 20 of them, whatever the size of the file.
 
     Safe on the file of a running etcd: no lock is taken, and the reading is done again when two transactions were
-    committed meanwhile (a freed page is reused by the next but one at the earliest).
+    committed meanwhile (a freed page is reused by the next but one at the earliest); or one, where anything seems damaged.
     """
     with Bolt(path) as bolt:
         for _ in range(MAX_LIVE_READS):
@@ -100,7 +117,7 @@ def read_facts(path: str) -> DbFacts:
             except EtcdFileError:
                 facts = None
             bolt.reload()
-            if bolt.meta.txid < before + 2:
+            if bolt.meta.txid < before + (2 if facts is not None and not facts.damage else 1):
                 if facts is None:
                     break
                 return facts
@@ -161,10 +178,12 @@ class _Values:
 def _values(bolt: Bolt, out: _Values) -> List[Tuple[int, str, str]]:
     """Fill in what each bucket says; returns the (page, kind, reason) of what cannot be read. One does not hide the others."""
     faults: List[Tuple[int, str, str]] = []
+    names = []
     try:
         for item in bolt.items(bolt.root_bucket()):
             if not item.is_bucket:
                 continue
+            names.append(bytes(item.key))
             try:
                 _bucket_values(bolt, bytes(item.key), bbolt.bucket_of(item, bolt.meta.root), out)
             except BadPage as err:
@@ -173,6 +192,9 @@ def _values(bolt: Bolt, out: _Values) -> List[Tuple[int, str, str]]:
                 faults.append((bolt.meta.root, "page", str(err)))
     except BadPage as err:
         faults.append((err.pgid, err.kind, str(err)))
+    if names and not faults and not BUCKETS.intersection(names):
+        known = ", ".join(name.decode("ascii", "replace") for name in names[:3])
+        raise EtcdFileError(bolt.path, f"a bbolt file, but none of etcd's: its buckets are called {known}")
     return faults
 
 

@@ -76,10 +76,12 @@ class Records:
         self.gaps: List[Tuple[int, int]] = []
         self.last_main = 0
         self.touched: Optional[Dict[bytes, int]] = {} if rest else None
-        self.opening: Optional[Tuple[int, bool]] = None
-        """Of a rest: its first main revision, and whether a mark stands there instead of a record."""
+        self.opening: Optional[Tuple[int, int, bool]] = None
+        """Of a rest: the revision that it begins with, the number of its first change there, and whether that is a mark."""
         self._sum = self._all = 0
         self._mains, self._sums, self._alls = array("q"), array("Q"), array("Q")
+        self._change = 0
+        """The number that the next change of the same revision has: each revision's begin with 0 (etcd, kvstore_txn.go)."""
         self._forgotten = 0
         """How many states were known once that stood before those in the three arrays."""
 
@@ -88,9 +90,10 @@ class Records:
         page, raw = leaf.page, leaf.page.data
         data = memoryview(raw)
         live, touched, wanted = self.live_keys, self.touched, self.wanted or None
+        change = self._change
         for name, start, end in leaf.items:
             try:
-                main, _, tombstone = mvcc.parse_revision(name)
+                main, sub, tombstone = mvcc.parse_revision(name)
                 found = scan_key_value(raw, start, end) if start < end else None
                 if found is None:
                     kv = decode_key_value(raw[start:end])
@@ -102,7 +105,11 @@ class Records:
                 note(page.pgid, "record", f"{name.hex()}: {err}")
                 continue
             if main > self.last_main:
-                self._next(main, mark=start == end)
+                change = sub if touched is not None and self.opening is None else 0
+                self._next(main, sub, mark=start == end)
+            if sub != change and main > self.compact and start < end:
+                note(page.pgid, "record", f"revision {main} holds a change {sub} where change {change} should be")
+            change = sub + 1
             if start == end:
                 if not tombstone:
                     live[b""] = 0  # the mark that --bump-revision leaves; 3.6 counts it as a key
@@ -130,6 +137,7 @@ class Records:
                 self.live[key] = decode_key_value(raw[start:end])
             elif self.live:
                 self.live.pop(key, None)
+        self._change = change
 
     def states(self) -> States:
         """The states after the last revisions."""
@@ -141,11 +149,14 @@ class Records:
         assert rest.touched is not None
         if rest.opening is None:
             return not rest.touched and not rest.live_keys
-        main, mark = rest.opening
+        main, sub, mark = rest.opening
         if main < self.last_main:
             return False
+        if sub != (0 if main > self.last_main else self._change) and main > self.compact and not mark:
+            return False
         if main > self.last_main:
-            self._next(main, mark=mark)
+            self._next(main, sub, mark=mark)
+        self._change = rest._change
         changes: Dict[int, int] = {}
         for key, at in rest.touched.items():
             before = self.live_keys.pop(key, 0)
@@ -173,10 +184,10 @@ class Records:
         self._forget()
         return True
 
-    def _next(self, main: int, *, mark: bool) -> None:
+    def _next(self, main: int, sub: int, *, mark: bool) -> None:
         """A new main revision begins; a mark may stand at any height, with nothing missing before it."""
         if self.touched is not None and self.opening is None:
-            self.opening = (main, mark)
+            self.opening = (main, sub, mark)
         elif main > self.last_main + 1 and main > self.compact + 1 and not mark:
             missing = max(self.last_main, self.compact) + 1
             if missing > 2 or main > 2:

@@ -11,12 +11,14 @@ import struct
 from itertools import zip_longest
 from typing import Dict, Iterator, List, Optional, Set, Tuple
 
-from requorum.etcdfiles import bbolt
+from requorum.etcdfiles import bbolt, mvcc
 from requorum.etcdfiles.bbolt import BadPage, Bolt, Bucket, LeafItem, Page
 from requorum.etcdfiles.faults import EtcdFileError
 
 REWRITTEN = frozenset((b"members", b"members_removed", b"meta", b"cluster"))
 """Buckets that a restore writes anew: who the members are, and where their log begins (etcdutl's snapshot/v3_snapshot.go)."""
+_REVISION = struct.Struct(">QcQ")
+"""A key of the bucket ``key``: the revision, ``_``, the number of the change within it (etcd's mvcc/revision.go)."""
 
 _BLOCK = 1 << 20
 _HEADER = struct.Struct("<QHHI")
@@ -50,11 +52,11 @@ class _Changed:
         return overflow > 0 and any(one in self.pages for one in range(pgid + 1, pgid + overflow + 1))
 
 
-def fault_of(path: str, snapshot: str, *, bumped: bool) -> str:
+def fault_of(path: str, snapshot: str, *, bump: int) -> str:
     """Why a restored db does not hold what a sound snapshot holds; empty when it does.
 
-    ``bumped``: the revision was raised, so an empty record may follow the last one. Raises EtcdFileError when a file
-    cannot be read at all.
+    ``bump``: by how much the revision was raised: an empty record of just that revision has to follow the last one. Raises
+    EtcdFileError when a file cannot be read at all.
     """
     with Bolt(path) as new, Bolt(snapshot) as old:
         if new.meta.page_size != old.meta.page_size:
@@ -65,7 +67,7 @@ def fault_of(path: str, snapshot: str, *, bumped: bool) -> str:
         try:
             ours, theirs = _buckets(new), _buckets(old)
             for name in sorted(ours.keys() | theirs.keys()):
-                fault = _fault_of_bucket(name, new, ours.get(name), old, theirs.get(name), changed, bumped=bumped)
+                fault = _fault_of_bucket(name, new, ours.get(name), old, theirs.get(name), changed, bump)
                 if fault:
                     return f"bucket {name.decode(errors='replace')!r}: {fault}"
         except BadPage as err:
@@ -96,25 +98,25 @@ def _fault_of_bucket(
     old: Bolt,
     theirs: Optional[Bucket],
     changed: _Changed,
-    *,
-    bumped: bool,
+    bump: int,
 ) -> str:
     if ours is None:
-        return "" if name in REWRITTEN else "it is missing"
+        return "it is missing"
     if name in REWRITTEN or theirs is None:
         items = sum(1 for _ in new.items(ours))
-        return "" if name in REWRITTEN or not items else "the snapshot has none"
-    if ours.root == theirs.root and ours.root and _untouched(new, ours.root, changed):
+        return "" if name in REWRITTEN or (not items and name in mvcc.BUCKETS) else "the snapshot has none"
+    bump = bump if name == b"key" else 0
+    if ours.root == theirs.root and ours.root and not bump and _untouched(new, ours.root, changed):
         return ""
     own, before = list(_leaves(new, ours)), list(_leaves(old, theirs))
     kept = {one for one in set(own) & set(before) if not changed.touches(one[0], one[1])}
     mine = _items(new, ours, (one for one in own if one not in kept))
     those = _items(old, theirs, (one for one in before if one not in kept))
-    return _difference(mine, those, bumped=bumped and name == b"key")
+    return _difference(mine, those, bump)
 
 
-def _difference(mine: Iterator[LeafItem], those: Iterator[LeafItem], *, bumped: bool) -> str:
-    last = b""
+def _difference(mine: Iterator[LeafItem], those: Iterator[LeafItem], bump: int) -> str:
+    last, before = b"", b""
     for one, other in zip_longest(mine, those):
         if one is None:
             return f"the snapshot's {bytes(other.key).hex()} is missing"
@@ -123,12 +125,20 @@ def _difference(mine: Iterator[LeafItem], those: Iterator[LeafItem], *, bumped: 
             return f"{key.hex()} is out of order"
         last = key
         if other is None:
-            if bumped and not one.value:
+            if bump and key == _raised(before, bump) and not one.value:
+                bump = 0
                 continue
             return f"the snapshot has no {key.hex()}"
+        before = bytes(other.key)
         if (one.key, one.value, one.is_bucket) != (other.key, other.value, other.is_bucket):
             return f"{key.hex()} is another than in the snapshot"
-    return ""
+    return f"its revision was not raised by {bump}" if bump else ""
+
+
+def _raised(last: bytes, bump: int) -> bytes:
+    """The key that etcdutl puts behind the last one to raise the revision (unsafeBumpBucketsRevision)."""
+    main, mark, sub = _REVISION.unpack(last[: _REVISION.size]) if len(last) >= _REVISION.size else (0, b"_", 0)
+    return _REVISION.pack(main + bump, mark, sub)
 
 
 def _items(bolt: Bolt, bucket: Bucket, leaves: Iterator[Leaf]) -> Iterator[LeafItem]:

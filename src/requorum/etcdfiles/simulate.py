@@ -110,9 +110,15 @@ def puts_only(entries: Sequence[Entry]) -> bool:
             return False
         if isinstance(request, Put) and (request.lease or request.ignore_value or request.ignore_lease):
             return False
-        if isinstance(request, AlarmChange) or request == requests.Other("auth", False):
+        if may_refuse(request):
             return False
     return True
+
+
+def may_refuse(request: Request) -> bool:
+    """Whether etcd may refuse writes from here on, or has before: while an alarm is raised (NOSPACE), or to whom users and
+    roles forbid them."""
+    return isinstance(request, AlarmChange) or request == requests.Other("auth", False)
 
 
 def _may_write(txn: Txn) -> bool:
