@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from lab import crictl, etcds, kube, load, network
+from lab import crictl, etcds, kube, load, network, walreaders
 from lab.lab import Lab
 from lab.programs import LabError
 
@@ -71,10 +71,12 @@ def up(name: str, hosts: str, **options: Any) -> None:
 
 @main.command()
 def prepare() -> None:
-    """Fetch or build what the tests and labs are made of, once: every etcd version; with root also root file systems,
-    kubelet, kube-apiserver, crictl."""
+    """Fetch or build what the tests and labs are made of, once: every etcd version, and its own reader of a WAL; with root
+    also root file systems, kubelet, kube-apiserver, crictl."""
     for version in etcds.VERSIONS:
         etcds.folder_of(version)
+    for minor in walreaders.MODULES:
+        walreaders.program_of(minor)
     if os.geteuid() == 0:
         Lab.prepare()
         crictl.built()

@@ -48,13 +48,18 @@ class Timed:
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--against",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="A checkout of an earlier state: surveys are timed against it too.",
+)
 @click.pass_context
-def bench(context: click.Context, output: str) -> None:
+def bench(context: click.Context, output: str, against: Path | None) -> None:
     """Measure requorum against the plain tools, in one run: how fast etcd's files are read; with `lab`, what a recovery
     takes on real hosts."""
     if context.invoked_subcommand is not None:
         return
-    found = benchfiles.measure(Path(os.environ["REQUORUM_TEST_ETCD_DIR"]))
+    found = benchfiles.measure(Path(os.environ["REQUORUM_TEST_ETCD_DIR"]), against)
     if output == "json":
         click.echo(json.dumps({"schema": "requorum/Bench/v1", **found}, indent=1))
         return

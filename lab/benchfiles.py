@@ -30,14 +30,15 @@ MEMORY_EACH = 0.02
 """Seconds between two looks at a command's memory."""
 
 
-def measure(etcd_dir: Path) -> dict[str, Any]:
-    """All of it; needs some 8 GB of room for temporary files."""
+def measure(etcd_dir: Path, against: Path | None = None) -> dict[str, Any]:
+    """All of it; needs some 8 GB of room for temporary files. ``against`` is a checkout of an earlier state, whose surveys
+    are timed in turns with this one's."""
     work = Path(tempfile.mkdtemp(prefix="requorum-bench-"))
     try:
         return {
             **_one_db(filler.snapshot(DB_MB, etcd_dir), etcd_dir / "etcdutl"),
-            **_surveys(work, etcd_dir),
-            **_tail(work, etcd_dir),
+            **_surveys(work, etcd_dir, against),
+            **_tail(work, etcd_dir, against),
         }
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -81,11 +82,12 @@ def _hashed(db: Path) -> None:
         _Hash.over(bolt, verify.NOTHING, trailer=False)
 
 
-def _surveys(work: Path, etcd_dir: Path) -> dict[str, Any]:
+def _surveys(work: Path, etcd_dir: Path, against: Path | None) -> dict[str, Any]:
     """A survey of three members, quick and in full; and of one, by its size."""
     three = [_restored(work / f"m{at}", MEMBER_MB, etcd_dir) for at in (1, 2, 3)]
     quick, quick_memory = _child("survey", *three)
     full, full_memory = _child("survey", "--verify", *three)
+    ratios = {"survey_3x1gb_ratios": _ratios(three, against)} if against else {}
     by_size = {}
     for megabytes in FLAT_MB:
         one = _restored(work / f"flat-{megabytes}", megabytes, etcd_dir)
@@ -96,7 +98,25 @@ def _surveys(work: Path, etcd_dir: Path) -> dict[str, Any]:
         "survey_3x1gb_verified": {"seconds": full, "peak_mb": full_memory},
         "survey_seconds_by_mb": by_size,
         "survey_growth": large / small,
+        **ratios,
     }
+
+
+def _ratios(dirs: Sequence[Path], against: Path) -> dict[str, float]:
+    """How many times as long a survey takes as with an earlier state of the code, quick and in full; the best of several
+    turns each."""
+    own, other = dict(os.environ), {**os.environ, "PYTHONPATH": str(against / "src")}
+    out = {}
+    for name, words in (("quick", ["survey"]), ("in_full", ["survey", "--verify"])):
+        argv = [sys.executable, "-m", "requorum.cli.main", *words, *(str(one) for one in dirs)]
+        taken: dict[str, list[float]] = {"now": [], "before": []}
+        for _ in range(ROUNDS):
+            for which, env in (("before", other), ("now", own)):
+                began = time.perf_counter()
+                subprocess.run(argv, check=True, capture_output=True, timeout=SECONDS, env=env)
+                taken[which].append(time.perf_counter() - began)
+        out[name] = min(taken["now"]) / min(taken["before"])
+    return out
 
 
 def _restored(folder: Path, megabytes: int, etcd_dir: Path) -> Path:
@@ -112,7 +132,7 @@ def _restored(folder: Path, megabytes: int, etcd_dir: Path) -> Path:
     return folder
 
 
-def _tail(work: Path, etcd_dir: Path) -> dict[str, Any]:
+def _tail(work: Path, etcd_dir: Path, against: Path | None) -> dict[str, Any]:
     """Many entries that no db holds, in logs of which none is whole: put together and replayed."""
     root = work / "tail"
     members = cluster.lay_out(root, 3, etcd_dir, "bench")
@@ -139,6 +159,7 @@ def _tail(work: Path, etcd_dir: Path) -> dict[str, Any]:
         "tail_entries": TAIL,
         "tail_survey": {"seconds": survey, "peak_mb": survey_memory},
         "tail_rebuild": {"seconds": rebuild, "peak_mb": rebuild_memory},
+        **({"tail_survey_ratios": _ratios(dirs, against)} if against else {}),
     }
 
 

@@ -1,6 +1,7 @@
 """Every etcd version that requorum is tested on, fetched or built once and kept in the user's cache; nothing is installed.
 
-``python -m lab.etcds [VERSION…]`` prints the folder of each: with etcd, etcdctl and etcdutl in it.
+``python -m lab.etcds [VERSION…]`` prints the folder of each: with etcd, etcdctl and etcdutl in it. Without a version it
+builds etcd's WAL readers as well (:mod:`lab.walreaders`).
 """
 
 import importlib.util
@@ -11,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import debian, golang
+from lab import debian, golang, walreaders
 from lab.programs import LabError, run
 from lab.rootfs import BUILD_SECONDS, kept, workplace
 
@@ -89,6 +90,8 @@ def main(words: list[str]) -> int:
     try:
         for version in words or VERSIONS:
             print(folder_of(version), flush=True)
+        for minor in () if words else walreaders.MODULES:
+            walreaders.program_of(minor)
     except LabError as err:
         print(f"error: {err}", file=sys.stderr)
         return 1

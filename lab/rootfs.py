@@ -45,7 +45,7 @@ HOOKS = (
     f'chroot "$1" systemctl mask {" ".join(SLEEPERS)}',
 )
 """What is done to the fresh file system: the users, no keys that hosts would share, nothing that wakes by itself."""
-BUILD_SECONDS = 900
+BUILD_SECONDS = 1800.0
 
 
 def cache() -> Path:
