@@ -101,7 +101,7 @@ def give_back(host: Connection, pods: Sequence[ControlPod], run: str) -> None:
 def ready_url(host: Connection, pod: ControlPod) -> str:
     """Where an API server says whether it is ready."""
     read = _read(host, Path(pod.manifest))
-    flags = settings.from_flags(read.command, {}) if read else {}
+    flags = settings.from_flags(read.command) if read else {}
     address = flags.get("bind-address", "")
     if not address.strip("0.:"):
         address = "127.0.0.1"  # it listens everywhere

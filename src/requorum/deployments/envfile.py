@@ -4,6 +4,7 @@ The syntax is that of systemd.exec(5): ``NAME=value`` per line; comments start w
 a backslash at the end of a line continues it; nothing is expanded.
 """
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 
@@ -75,6 +76,27 @@ def parse(text: str) -> dict[str, str]:
         if match:
             found[match.group(1)] = _value(match.group(2))
     return found
+
+
+def lines(text: str) -> dict[str, int]:
+    """The number of the line on which each variable is set; of one that is set twice, the last."""
+    found, number = {}, 1
+    for statement in _statements(text):
+        match = None if statement.lstrip()[:1] in ("#", ";") else _ASSIGNMENT.match(statement)
+        if match:
+            found[match.group(1)] = number + statement[: match.start(1)].count("\n")
+        number += statement.count("\n")
+    return found
+
+
+def doubtful_line(text: str) -> int:
+    """The line of a comment that ends in a backslash with an assignment behind it: systemd before 254 takes that for a part
+    of the comment, later ones do not. 0 where there is none."""
+    rows = text.splitlines()
+    for number, (row, following) in enumerate(itertools.pairwise(rows), 1):
+        if row.lstrip()[:1] in ("#", ";") and row.endswith("\\") and _ASSIGNMENT.match(following):
+            return number
+    return 0
 
 
 def edited(text: str, changes: Mapping[str, str]) -> str:

@@ -2,14 +2,13 @@
 under which name it knows the host."""
 
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from requorum.deployments import envfile, settings
+from requorum.deployments import envfile, settings, unitwords
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
 from requorum.hosts.units import Unit
@@ -24,18 +23,20 @@ CONFIG = "/var/lib/kubelet/config.yaml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kubelet:
-    """``folder`` is its staticPodPath, ``socket`` its runtime's, ``node`` the name that its pods' names end in."""
+    """``folder`` is its staticPodPath, ``socket`` its runtime's, ``node`` the name that its pods' names end in, ``node_ip``
+    the address that it was told to have (empty where it looks for one itself)."""
 
     unit: Unit
     folder: Path
     socket: str
     node: str
+    node_ip: str = ""
 
 
 def read(host: Connection) -> Kubelet:
     """kubelet as it would start; what nothing says is as kubeadm leaves it."""
     (unit,) = host.call(units.show, [UNIT])
-    flags = settings.from_flags(_words(host, unit), {})
+    flags = settings.from_flags(_words(host, unit))
     config = _config(host, flags.get("config", CONFIG))
     socket = flags.get("container-runtime-endpoint") or str(config.get("containerRuntimeEndpoint") or "")
     if not socket:
@@ -47,6 +48,7 @@ def read(host: Connection) -> Kubelet:
         folder=Path(os.path.normpath(folder)),
         socket="/" + socket.removeprefix("unix:").lstrip("/"),
         node=node.lower(),
+        node_ip=flags.get("node-ip", "").partition(",")[0],
     )
 
 
@@ -69,18 +71,7 @@ def _words(host: Connection, unit: Unit) -> list[str]:
         except OSError:
             continue
         environment.update(envfile.parse(raw.decode(errors="replace")))
-    words: list[str] = []
-    for word in unit.argv:
-        filled = settings.filled(word, environment)
-        words += _split(filled) if word.startswith("$") and not word.startswith("${") else [filled]
-    return words
-
-
-def _split(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return text.split()
+    return unitwords.expanded(unit.argv, environment)
 
 
 def _config(host: Connection, path: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from requorum.deployments import settings
+from requorum.deployments import hazards, reach, settings
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
 from requorum.hosts import files, processes, programs
@@ -20,6 +20,7 @@ from requorum.inventory.values import ProcessDeployment
 FENCE_MARK = "# fenced by requorum run "
 ORIGINAL_MARK = "# the member's own file: "
 FENCE_TRIAL_SECONDS = 10.0
+LOG_BYTES = 65536
 
 
 def find(host: Connection, named: ProcessDeployment) -> ProcessDeployment:
@@ -63,7 +64,11 @@ def read_config(host: Connection, deployment: ProcessDeployment) -> MemberConfig
         raw = host.call(files.read_file, path)
     except OSError as err:
         raise RequorumError(f"{path}: {err.strerror}") from err
-    return settings.member_config(settings.from_yaml(raw, str(path)), str(path))
+    found = settings.from_yaml(raw, str(path))
+    if found.get("data-dir"):  # a supervisor may start it anywhere
+        found = settings.in_folder(found, "", str(path))
+    config = settings.member_config(found, str(path))
+    return hazards.inspected(config, hazards.of_config_file(raw.decode(errors="replace"), str(path)))
 
 
 def fence(host: Connection, deployment: ProcessDeployment, run: str) -> None:
@@ -119,6 +124,7 @@ def lift(
     """
     aside = set_aside_path(deployment, run)
     raw = settings.edited_yaml(host.call(files.read_file, aside), changes)
+    _mark_log(host, deployment)
     host.call(files.write_like, deployment.config_file, raw, aside)
 
 
@@ -131,6 +137,7 @@ def put_back(host: Connection, deployment: ProcessDeployment, run: str, holder: 
     named."""
     host.call(files.remove_made, files.part_of(deployment.config_file))
     host.call(files.put_back, deployment.config_file, run)
+    _unmark_log(host, deployment)
     if holder:
         fence(host, deployment, holder)
 
@@ -143,26 +150,59 @@ def stop(host: Connection, _: ProcessDeployment, folders: Sequence[Path]) -> tup
 def start(host: Connection, deployment: ProcessDeployment, etcd: Path) -> None:
     """Start etcd, detached from this process, its output appended to its log file."""
     argv = [str(etcd), "--config-file", deployment.config]
+    _mark_log(host, deployment)
     host.call(processes.start_detached, argv, deployment.log_file)
 
 
-def fault_of_start(_: Connection, __: ProcessDeployment) -> str:
-    """Nothing that could be told before a process is started."""
-    return ""
+def fault_of_start(host: Connection, deployment: ProcessDeployment) -> str:
+    """Why it could not start, as far as that can be told before anything is moved."""
+    return reach.fault(host, read_config(host, deployment))
+
+
+def _mark_of(deployment: ProcessDeployment) -> Path:
+    return deployment.config_file.with_name(f".{deployment.config_file.name}.requorum-log")
+
+
+def _mark_log(host: Connection, deployment: ProcessDeployment) -> None:
+    """Write down how long the log is before a start: what stands in it by then is of starts before."""
+    size = host.call(files.size_if_there, deployment.log_file)
+    host.call(files.write_durably, _mark_of(deployment), f"{size}\n".encode(), 0o644)
+
+
+def _unmark_log(host: Connection, deployment: ProcessDeployment) -> None:
+    """Remove the mark, and what a process that was killed had written of it."""
+    mark = _mark_of(deployment)
+    for one in (mark, files.part_of(mark)):
+        host.call(files.remove_made, one)
+
+
+def _since_start(host: Connection, deployment: ProcessDeployment) -> int:
+    """How many bytes were written to the log since it was marked; all, where it never was or has been begun anew."""
+    size = host.call(files.size_if_there, deployment.log_file)
+    try:
+        before = int(host.call(files.read_file, _mark_of(deployment)))
+    except (OSError, ValueError):
+        return size
+    return size - before if size >= before else size
 
 
 def dead(host: Connection, deployment: ProcessDeployment, folders: Sequence[Path]) -> str:
-    """Why a member that was started does not run any more; empty while it does."""
+    """Why a member that was started does not run any more, in its words since this start; empty while it does."""
     if host.call(processes.holders_of, list(folders)):
         return ""
     try:
-        raw = host.call(files.read_end, deployment.log_file, 65536)
+        whole = host.call(files.read_end, deployment.log_file, LOG_BYTES)
     except OSError as err:
         return f"its log {deployment.log} cannot be read: {err.strerror}"
-    lines = [line for line in raw.decode(errors="replace").splitlines() if '"level":"fatal"' in line or "panic" in line]
-    return f"{lines[-1][:400] if lines else programs.last_line(raw.decode(errors='replace'))} ({deployment.log})"
+    new = _since_start(host, deployment)
+    said = whole[-new:].decode(errors="replace") if new else ""
+    if not said.strip():
+        return f"it has written nothing to its log since it was started ({deployment.log})"
+    lines = [line for line in said.splitlines() if '"level":"fatal"' in line or "panic" in line]
+    return f"{lines[-1][:400] if lines else programs.last_line(said)} ({deployment.log})"
 
 
 def remove_set_aside(host: Connection, deployment: ProcessDeployment, run: str) -> None:
     """Remove what a run kept of the configuration."""
     host.call(files.remove_made, set_aside_path(deployment, run))
+    _unmark_log(host, deployment)

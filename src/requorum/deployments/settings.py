@@ -2,8 +2,8 @@
 
 import io
 import os
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,13 +11,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from requorum.deployments.config import MemberConfig
+from requorum.deployments.flagnames import BOOLEANS, KNOWN
 from requorum.errors import RequorumError
 from requorum.hosts.direct import PeerTls
 from requorum.inventory import plain_yaml
 
 DEFAULT_QUOTA = 2 << 30
 CERTIFICATES = ("trusted-ca-file", "cert-file", "peer-trusted-ca-file", "peer-cert-file")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def variable_of(flag: str) -> str:
@@ -34,41 +34,79 @@ def from_variables(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def from_flags(argv: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """Settings out of a command line, as ``--name=value`` or ``--name value``; variables in it are filled in."""
-    words = [filled(word, environment) for word in argv[1:]]
-    found = {}
-    for at, word in enumerate(words):
-        if not word.startswith("-"):
+def from_flags(argv: Sequence[str]) -> dict[str, str]:
+    """Settings out of a command line; of a flag that stands there twice, the last."""
+    return {one.name: one.value for one in flags_of(argv)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flag:
+    """A flag: the word in which it stands, and how many words it takes."""
+
+    name: str
+    value: str
+    at: int
+    count: int
+
+
+def flags_of(argv: Sequence[str]) -> list[Flag]:
+    """The flags of a command line in their order, as Go's flag package reads them: ``--name=value``, ``--name value``, one
+    dash or two, and a boolean one alone, which never takes the next word. A flag that is not etcd's takes the next word
+    unless that is a flag itself."""
+    found: list[Flag] = []
+    at = 1
+    while at < len(argv):
+        word = argv[at]
+        if word == "--":
+            break
+        if not word.startswith("-") or not word.lstrip("-"):
+            at += 1
             continue
         name, equals, value = word.lstrip("-").partition("=")
-        if not equals:
-            following = words[at + 1] if at + 1 < len(words) else "-"
-            value = "true" if following.startswith("-") else following
-        found[name] = value
+        takes = not equals and name not in BOOLEANS and at + 1 < len(argv)
+        if takes and (name in KNOWN or not argv[at + 1].startswith("-")):
+            found.append(Flag(name=name, value=argv[at + 1], at=at, count=2))
+            at += 2
+            continue
+        found.append(Flag(name=name, value=value if equals else "true", at=at, count=1))
+        at += 1
     return found
 
 
-def filled(word: str, environment: Mapping[str, str]) -> str:
-    """A word of a unit's command line with its variables filled in."""
-    return _VARIABLE.sub(lambda match: environment.get(match.group(1) or match.group(2), ""), word)
+def stray_word(argv: Sequence[str]) -> str:
+    """The first word of etcd's command line that is no flag and no flag's value: etcd does not start with it."""
+    taken = {at for one in flags_of(argv) for at in range(one.at, one.at + one.count)}
+    return next((word for at, word in enumerate(argv) if at and at not in taken), "")
 
 
 def with_flags(argv: Sequence[str], changes: Mapping[str, str]) -> list[str]:
     """A command line with the values of some of its flags changed."""
-    out: list[str] = []
-    skip = False
-    for at, word in enumerate(argv):
-        if skip:
-            skip = False
-            continue
-        name, equals, _ = word.lstrip("-").partition("=")
-        if at and word.startswith("-") and name in changes:
-            out.append(f"--{name}={changes[name]}")
-            skip = not equals and at + 1 < len(argv) and not argv[at + 1].startswith("-")
-            continue
-        out.append(word)
+    out = list(argv)
+    for one in reversed(flags_of(argv)):
+        if one.name in changes:
+            out[one.at : one.at + one.count] = [f"--{one.name}={changes[one.name]}"]
     return out
+
+
+_PATHS = ("data-dir", "wal-dir")
+
+
+def in_folder(found: Mapping[str, Any], folder: str, path: str) -> dict[str, Any]:
+    """Settings with whole paths for etcd's dirs, and with its own default (``NAME.etcd``) where none is named, in the folder
+    that etcd is started in; raises RequorumError where that is not known (``folder`` is empty, or ``~``)."""
+    made = dict(found)
+    if not made.get("data-dir"):
+        made["data-dir"] = f"{made.get('name') or 'default'}.etcd"
+    for name in _PATHS:
+        value = made.get(name)
+        if isinstance(value, str) and value and not value.startswith("/"):
+            if not folder.startswith("/"):
+                raise RequorumError(
+                    f"{path}: {name} is {value!r}, and where etcd is started is not known",
+                    hint=f"write the whole path: {name}: /path/to/{value}",
+                )
+            made[name] = os.path.normpath(os.path.join(folder, value))
+    return made
 
 
 def from_yaml(raw: bytes, path: str) -> dict[str, Any]:
@@ -125,7 +163,9 @@ def member_config(data: Mapping[str, Any], path: str, client: Mapping[str, str] 
         token=str(data.get("initial-cluster-token", "etcd-cluster")),
         state=str(data.get("initial-cluster-state", "new")),
         quota=_quota(data.get("quota-backend-bytes"), path),
-        **files,
+        ca=files["ca"],
+        cert=files["cert"],
+        key=files["key"],
         peer=_peer(data),
         corrupt_check=_true(data.get("experimental-initial-corrupt-check")) or _gated(data.get("feature-gates")),
         certificates=tuple(str(data[flag]) for flag in CERTIFICATES if data.get(flag)),

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from requorum.deployments import kubelet, manifest, parked, settings
+from requorum.deployments import hazards, kubelet, manifest, parked, reach, settings
 from requorum.deployments.config import MemberConfig
+from requorum.deployments.podvariables import Node
 from requorum.errors import RequorumError
 from requorum.hosts import containers, files, net, podlogs, processes, units
 from requorum.hosts.connection import Connection
@@ -35,25 +36,39 @@ LATE_SECONDS = 90.0
 def find(host: Connection, named: StaticPodDeployment) -> StaticPodDeployment | None:
     """The pod as kubelet's folder has it, fenced or not; None when there is none."""
     local = kubelet.read(host)
+    node = Node(name=local.node, ip=local.node_ip)
     folder = Path(named.manifest).parent if named.manifest else local.folder
-    pods = {}
+    pods, odd = {}, {}
     for name in parked.names(host, folder):
         path = folder / name
         try:
-            pod = manifest.read(parked.read(host, path), str(path))
-        except (OSError, RequorumError):
+            raw = parked.read(host, path)
+        except OSError:
             if name == USUAL:
                 raise
+            continue
+        try:
+            pod = manifest.read(raw, str(path), node)
+        except RequorumError as err:
+            if name == USUAL:
+                raise
+            if seen := manifest.sight(raw, str(path)):
+                odd[path] = (seen, err)
             continue
         if pod is not None:
             pods[path] = pod
     if not pods:
+        if odd:
+            raise odd[min(odd)][1]
         return None
     if not local.unit.there:
         raise RequorumError(f"{host.name}: there is no {kubelet.UNIT} that would run {min(pods)}")
     wanted = Path(named.manifest) if Path(named.manifest) in pods else folder / USUAL
     own = wanted if wanted in pods else min(pods)
     copies = [str(one) for one in sorted(pods) if one != own and _same_data(pods[one], pods[own])]
+    copies += [
+        str(one) for one in sorted(odd) if _may_be(odd[one][0], pods[own].name, pods[own].settings.get("data-dir", ""))
+    ]
     return replace(
         named,
         manifests=(str(own), *copies),
@@ -65,6 +80,8 @@ def find(host: Connection, named: StaticPodDeployment) -> StaticPodDeployment | 
         user=str(pods[own].user) if pods[own].user else "root",
         wanted=local.unit.wanted,
         fenced_by=parked.fenced_by(host, own),
+        node=local.node,
+        node_ip=local.node_ip,
     )
 
 
@@ -72,11 +89,23 @@ def _same_data(one: manifest.EtcdPod, other: manifest.EtcdPod) -> bool:
     return one.settings.get("data-dir") == other.settings.get("data-dir")
 
 
+def _may_be(seen: manifest.Sight, name: str, data_dir: str) -> bool:
+    """Whether a pod that starts etcd in a way that is not understood may be this one: by its name, or by a folder that
+    holds the data dir."""
+    return seen.name == name or any(
+        data_dir == one.rstrip("/") or data_dir.startswith(one.rstrip("/") + "/") for one in seen.folders
+    )
+
+
+def _node(deployment: StaticPodDeployment) -> Node:
+    return Node(name=deployment.node, ip=deployment.node_ip)
+
+
 def read_config(host: Connection, deployment: StaticPodDeployment) -> MemberConfig:
     """The member's configuration; raises RequorumError when it cannot be read or lacks what is needed."""
     path = Path(deployment.manifest)
     try:
-        pod = manifest.read(parked.read(host, path), str(path))
+        pod = manifest.read(parked.read(host, path), str(path), _node(deployment))
     except OSError as err:
         raise RequorumError(f"{path}: {err.strerror}") from err
     if pod is None:
@@ -85,14 +114,16 @@ def read_config(host: Connection, deployment: StaticPodDeployment) -> MemberConf
         raise RequorumError(
             f"{path}: etcd has its settings from a config file, which requorum does not change in a pod"
         )
-    return settings.member_config(pod.settings, str(path), _client(host, pod.settings))
+    return hazards.inspected(settings.member_config(pod.settings, str(path), _client(host, pod.settings)), pod.made)
 
 
 def _client(host: Connection, found: Mapping[str, str]) -> dict[str, str] | None:
     """kubeadm's certificate to ask etcd with, where it lies beside etcd's own; else etcd is asked with that."""
     ca = found.get("trusted-ca-file", "")
+    if not ca:
+        return None
     cert, key = (Path(ca).with_name(f"healthcheck-client.{end}") for end in ("crt", "key"))
-    if not ca or not all(host.call(files.there, one) for one in (cert, key)):
+    if not all(host.call(files.there, one) for one in (cert, key)):
         return None
     return {"ca": ca, "cert": str(cert), "key": str(key)}
 
@@ -133,8 +164,9 @@ def prove_fence(host: Connection, deployment: StaticPodDeployment, _: Path, fold
     RequorumError with what is left.
     """
     folder = Path(deployment.manifest).parent
+    config = read_config(host, deployment)
     for name in host.call(files.names_in, folder):
-        if not name.startswith(".") and _runs(host, folder / name, deployment):
+        if not name.startswith(".") and _runs(host, folder / name, deployment, config.data_dir):
             raise RequorumError(
                 f"the fence does not hold: {folder / name} runs etcd", hint="move it out of that folder"
             )
@@ -147,7 +179,6 @@ def prove_fence(host: Connection, deployment: StaticPodDeployment, _: Path, fold
             f"the fence does not hold: {running[0].command!r} (pid {running[0].pid}) is on the member's files",
             hint="something else than kubelet starts etcd: stop that first",
         )
-    config = read_config(host, deployment)
     for url in (config.endpoint, *config.peer_urls):
         if host.call(net.answers, url):
             raise RequorumError(
@@ -156,12 +187,22 @@ def prove_fence(host: Connection, deployment: StaticPodDeployment, _: Path, fold
     return said
 
 
-def _runs(host: Connection, path: Path, deployment: StaticPodDeployment) -> bool:
+def _runs(host: Connection, path: Path, deployment: StaticPodDeployment, data_dir: str) -> bool:
+    """Whether kubelet would run this member, or its copy, from a file in its folder: also where it is not understood how."""
     try:
-        pod = manifest.read(host.call(files.read_file, path), str(path))
-    except (OSError, RequorumError):
+        raw = host.call(files.read_file, path)
+    except OSError:
         return str(path) in deployment.manifests
-    return pod is not None and f"{pod.name}-" == deployment.pod[: len(pod.name) + 1]
+    seen = manifest.sight(raw, str(path))
+    if seen is None:
+        return False
+    if f"{seen.name}-" == deployment.pod[: len(seen.name) + 1]:
+        return True
+    try:
+        pod = manifest.read(raw, str(path), _node(deployment))
+    except RequorumError:
+        return _may_be(seen, "", data_dir)
+    return pod is not None and pod.settings.get("data-dir") == data_dir
 
 
 def _wait_until_gone(host: Connection, deployment: StaticPodDeployment, *, sandbox: bool) -> None:
@@ -198,7 +239,7 @@ def lift(
     raw = host.call(files.read_file, kept) if host.call(files.there, kept) else parked.read(host, own)
     for one in copies:
         parked.keep(host, one, run)
-    parked.replace(host, own, run, manifest.edited(raw, changes, str(own)))
+    parked.replace(host, own, run, manifest.edited(raw, changes, str(own), _node(deployment)))
 
 
 def forget(_: Connection, __: StaticPodDeployment) -> None:
@@ -245,12 +286,13 @@ def fault_of_start(host: Connection, deployment: StaticPodDeployment) -> str:
     """Why the pod could not start, as far as that can be told before anything is moved; empty when nothing speaks
     against it."""
     wake_runtime(host, deployment.socket)
-    data_dir = Path(read_config(host, deployment).data_dir)
+    config = read_config(host, deployment)
+    data_dir = Path(config.data_dir)
     if host.call(files.there, data_dir) and not host.call(files.may_write, data_dir, deployment.user):
         return f"its pod runs as user {deployment.user}, who may not write to {data_dir} (chown -R puts that right)"
     if not host.call(containers.has_image, deployment.socket, deployment.image):
         return f"its image {deployment.image} is not on the host (ctr -n k8s.io images import, or pull, brings it)"
-    return ""
+    return reach.fault(host, config)
 
 
 def dead(host: Connection, deployment: StaticPodDeployment, folders: Sequence[Path]) -> str:

@@ -4,68 +4,30 @@ The fence is a drop-in (:mod:`requorum.hosts.units`). What must change before th
 said: in the env file that sets it, in the config file, or, for flags of ExecStart, in a drop-in of requorum's own.
 """
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from requorum.deployments import envfile, settings
+from requorum.deployments import envfile, reach, settings, unitsettings, unitwords
 from requorum.deployments.config import MemberConfig
+from requorum.deployments.unitsettings import Started
 from requorum.errors import RequorumError
-from requorum.hosts import files, processes, units
+from requorum.hosts import files, processes, programs, units
 from requorum.hosts.connection import Connection
 from requorum.inventory.values import SystemdDeployment
 
+FLAGS_SECONDS = 20.0
+
 
 def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment | None:
-    """The unit as systemd on that host knows it; None when it is not installed."""
+    """The unit as systemd on that host knows it; None when it is not installed. Where it is not understood, ``odd`` says
+    why."""
     (unit,) = host.call(units.show, [named.unit])
-    if not unit.there:
-        return None
-    environment = dict(unit.environment)
-    flags = settings.from_flags(unit.argv, environment)
-    return replace(
-        named,
-        argv=unit.argv,
-        env_files=unit.env_files,
-        environment=unit.environment,
-        config=flags.get("config-file", "") or environment.get("ETCD_CONFIG_FILE", ""),
-        user=unit.user,
-        wanted=unit.wanted,
-        fenced_by=unit.fenced_by,
-    )
-
-
-def _environment(host: Connection, deployment: SystemdDeployment) -> dict[str, str]:
-    """The variables that the unit starts with: files count more than Environment=, later ones more than earlier ones."""
-    found = dict(deployment.environment)
-    for path in deployment.env_files:
-        try:
-            found.update(envfile.parse(host.call(files.read_file, Path(path.lstrip("-"))).decode()))
-        except FileNotFoundError:
-            continue
-        except (OSError, UnicodeDecodeError) as err:
-            raise RequorumError(f"{path}: {getattr(err, 'strerror', None) or err}") from err
-    return found
+    return unitsettings.as_found(host, named, unit) if unit.there else None
 
 
 def read_config(host: Connection, deployment: SystemdDeployment) -> MemberConfig:
-    """The member's configuration; raises RequorumError when it cannot be read or lacks what is needed."""
-    environment = _environment(host, deployment)
-    flags = settings.from_flags(deployment.argv, environment)
-    config = deployment.config or environment.get("ETCD_CONFIG_FILE", "")
-    if config:
-        try:
-            raw = host.call(files.read_file, Path(config))
-        except OSError as err:
-            raise RequorumError(f"{config}: {err.strerror}") from err
-        found, path = settings.from_yaml(raw, config), config
-    else:
-        found = {**settings.from_variables(environment), **flags}
-        path = deployment.env_files[-1] if deployment.env_files else deployment.unit
-    names = {"ca": "ETCDCTL_CACERT", "cert": "ETCDCTL_CERT", "key": "ETCDCTL_KEY"}
-    client = {key: environment[name] for key, name in names.items() if environment.get(name)}
-    return settings.member_config(found, path, client if len(client) == len(names) else None)
+    """The member's configuration; raises RequorumError when it cannot be read, is not understood or lacks what is needed."""
+    return unitsettings.read_config(host, deployment)
 
 
 def fenced_by(host: Connection, deployment: SystemdDeployment) -> str:
@@ -104,7 +66,7 @@ def lift(
         host.call(files.write_like, path, raw, files.aside(path, run))
     elif changes:
         _change(host, deployment, run, changes)
-    flags = settings.from_flags(deployment.argv, {})
+    flags = settings.from_flags(unitsettings.understood(host, deployment).command.argv)
     lines = [f"{settings.variable_of(name)}={value}\n" for name, value in for_now.items() if name not in flags]
     host.call(units.release, [deployment.unit], "" if deployment.config else "".join(lines))
 
@@ -115,34 +77,72 @@ def forget(host: Connection, deployment: SystemdDeployment) -> None:
 
 
 def _change(host: Connection, deployment: SystemdDeployment, run: str, changes: Mapping[str, str]) -> None:
-    flags = settings.from_flags(deployment.argv, {})
+    """Set flags where etcd gets them from: in ExecStart, in a variable that stands for several words there, or as variables
+    of etcd's own."""
+    started = unitsettings.understood(host, deployment)
+    own = started.command
+    flags = settings.from_flags(own.argv)
     by_flag = {name: value for name, value in changes.items() if name in flags}
-    by_variable = {settings.variable_of(name): value for name, value in changes.items() if name not in flags}
+    fixed = {
+        settings.variable_of(name): value
+        for name, value in changes.items()
+        if name not in flags and settings.variable_of(name) in own.environment
+    }
+    by_variable = {
+        variable: value
+        for name, value in changes.items()
+        if name not in flags and (variable := settings.variable_of(name)) not in fixed
+    }
+    in_words, by_flag = _by_words(deployment, started, by_flag)
+    by_variable.update(in_words)
     lines = [f"# requorum run {run}", "[Service]"]
-    if by_variable and deployment.env_files:
-        path = _env_file_with(host, deployment, set(by_variable))
+    if by_variable and (path := _env_file_with(host, deployment, set(by_variable))):
         host.call(files.keep_aside, path, run)
         text = host.call(files.read_file, files.aside(path, run)).decode()
         host.call(files.write_like, path, envfile.edited(text, by_variable).encode(), files.aside(path, run))
     elif by_variable:
-        lines += [f"Environment={shlex.quote(f'{name}={value}')}" for name, value in by_variable.items()]
-    if by_flag:
-        lines += ["ExecStart=", "ExecStart=" + shlex.join(settings.with_flags(deployment.argv, by_flag))]
+        lines += [f"Environment={unitwords.quoted(f'{name}={value}')}" for name, value in by_variable.items()]
+    if by_flag or fixed:
+        plain = not own.wrapped and deployment.expands and set(by_flag) <= set(settings.from_flags(deployment.argv))
+        words = (
+            settings.with_flags(deployment.argv, by_flag)
+            if plain
+            else own.with_argv(settings.with_flags(own.argv, by_flag), fixed)
+        )
+        lines += ["ExecStart=", f"ExecStart={deployment.prefix}{unitwords.joined(words, literal=not plain)}"]
     if len(lines) > 2:
         host.call(files.keep_aside, settings_path(deployment), run)
         host.call(units.settle, deployment.unit, "\n".join(lines) + "\n")
 
 
-def _env_file_with(host: Connection, deployment: SystemdDeployment, names: set[str]) -> Path:
-    """The env file that sets these variables: the last one that sets any of them, else the last one."""
-    paths = [Path(one.lstrip("-")) for one in deployment.env_files]
-    for path in reversed(paths):
+def _by_words(
+    deployment: SystemdDeployment, started: Started, changes: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The new values of variables that are split into words and hold flags that change, and the changes that are left."""
+    variables: dict[str, str] = {}
+    left = dict(changes)
+    for word in deployment.argv if deployment.expands and not started.command.wrapped else ():
+        if not unitwords.is_alone(word) or started.places.get(word[1:]) is None:
+            continue
+        words = ["", *unitwords.expanded([word], started.variables)]
+        here = {name: value for name, value in changes.items() if name in settings.from_flags(words)}
+        if here:
+            variables[word[1:]] = unitwords.joined_value(settings.with_flags(words, here)[1:])
+            left = {name: value for name, value in left.items() if name not in here}
+    return variables, left
+
+
+def _env_file_with(host: Connection, deployment: SystemdDeployment, names: set[str]) -> Path | None:
+    """The env file that sets these variables: the last one that sets any of them, else the last one that is there."""
+    there = []
+    for path in (Path(one.lstrip("-")) for one in reversed(deployment.env_files)):
+        if units.is_for_now(path):
+            continue
         try:
-            if names & set(envfile.parse(host.call(files.read_file, path).decode())):
-                return path
+            there.append((path, envfile.parse(host.call(files.read_file, path).decode())))
         except OSError:
             continue
-    return paths[-1]
+    return next((path for path, found in there if names & set(found)), there[0][0] if there else None)
 
 
 def settings_path(deployment: SystemdDeployment) -> Path:
@@ -180,11 +180,26 @@ def stop(host: Connection, deployment: SystemdDeployment, folders: Sequence[Path
 
 def start(host: Connection, deployment: SystemdDeployment, _: Path) -> None:
     """Start the unit; a Type=notify one is up with its quorum, so nothing is waited for."""
+    host.call(units.mark, deployment.unit)
     host.call(units.start, [deployment.unit], wait=False)
 
 
-def fault_of_start(_: Connection, __: SystemdDeployment) -> str:
-    """Nothing that could be told before a unit is started."""
+def fault_of_start(host: Connection, deployment: SystemdDeployment) -> str:
+    """Why it could not start, as far as that can be told before anything is moved: its names, and its own flags."""
+    return reach.fault(host, read_config(host, deployment)) or _fault_of_flags(host, deployment)
+
+
+def _fault_of_flags(host: Connection, deployment: SystemdDeployment) -> str:
+    """What etcd says against its flags. With ``--version`` before them it reads them all, prints its version and ends: it
+    starts nothing, and looks at no variable and no file."""
+    argv = unitsettings.understood(host, deployment).command.argv
+    flags = [one for one in settings.flags_of(argv) if one.name != "version"]
+    words = [word for one in flags for word in argv[one.at : one.at + one.count]]
+    try:
+        host.call(programs.run, [argv[0], "--version", *words], seconds=FLAGS_SECONDS, cwd="/")
+    except programs.ProgramError as err:
+        said = next((line for line in err.detail.splitlines() if line.strip()), "") or str(err)
+        return f"{argv[0]} does not take its flags: {said[:300]} ({deployment.exec_at})"
     return ""
 
 

@@ -36,6 +36,11 @@ class SystemdDeployment:
     ``argv`` is its ExecStart, ``env_files`` its EnvironmentFiles in the order in which they count, ``config`` the file
     named with --config-file (etcd then reads no flag and no variable), ``user`` whom it runs as. ``wanted``: it ran, or
     was to run at boot, before anybody fenced it. ``fenced_by`` is the run that had fenced it when it was found.
+
+    ``argv`` holds the words before variables are filled in (``expands``), behind the marks in ``prefix``; it stands at
+    ``exec_at``, and variables of Environment= at ``variables_at`` (file and line). ``etcd`` is the program where something
+    else stands before it. ``unset`` are variables that are taken away, ``optional`` those env files that may be missing;
+    ``odd`` says why the unit is not understood, empty when it is.
     """
 
     unit: str = "etcd.service"
@@ -46,12 +51,21 @@ class SystemdDeployment:
     user: str = "root"
     wanted: bool = False
     fenced_by: str = ""
+    prefix: str = ""
+    expands: bool = True
+    exec_at: str = ""
+    variables_at: tuple[tuple[str, str], ...] = ()
+    etcd: str = ""
+    working_dir: str = ""
+    unset: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    odd: str = ""
     kind: Literal["systemd"] = "systemd"
 
     @property
     def program(self) -> str:
         """The etcd that it runs."""
-        return self.argv[0] if self.argv else "etcd"
+        return self.etcd or (self.argv[0] if self.argv else "etcd")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +75,8 @@ class StaticPodDeployment:
     ``manifests`` are the files in kubelet's folder that run it, the member's own first; copies that were left there are
     run, too. ``pod``, ``namespace`` and ``container`` are its names in the runtime, whose ``socket`` kubelet talks to.
     ``wanted``: kubelet ran, or was to run at
-    boot, before anybody fenced it. ``fenced_by`` is the run that had fenced it when it was found.
+    boot, before anybody fenced it. ``fenced_by`` is the run that had fenced it when it was found. ``node`` is the name that
+    kubelet has, ``node_ip`` the address that it was given, if any.
     """
 
     manifests: tuple[str, ...] = ()
@@ -73,6 +88,8 @@ class StaticPodDeployment:
     user: str = "root"
     wanted: bool = False
     fenced_by: str = ""
+    node: str = ""
+    node_ip: str = ""
     kind: Literal["static-pod"] = "static-pod"
 
     @property
