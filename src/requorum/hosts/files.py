@@ -58,6 +58,13 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+@part
+def read_begin(path: Path, size: int) -> bytes:
+    """The first bytes of a file."""
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read(size)
+
+
 def read_end(path: Path, size: int) -> bytes:
     """The last whole lines of a file, ``size`` bytes at most."""
     with open(path, "rb", opener=open_regular) as file:
@@ -124,21 +131,25 @@ def part_of(path: Path) -> Path:
 def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Write a file whole or not at all."""
     part = part_of(path)
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    _write(part, data, mode)
+    os.replace(part, path)
+    fsync_dir(path.parent)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with open(fd, "wb") as file:
         os.fchmod(fd, mode)
         file.write(data)
         file.flush()
         os.fsync(fd)
-    os.replace(part, path)
-    fsync_dir(path.parent)
 
 
 def write_like(path: Path, data: bytes, like: Path) -> None:
     """Write a file whole or not at all, with the owner, mode and extended attributes of another."""
     part = part_of(path)
     remove_made(part)
-    write_durably(part, data)
+    _write(part, data, 0o600)
     copy_xattrs(like, part)
     own_like(part, like.stat())
     os.replace(part, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import re
 import time
@@ -11,6 +12,7 @@ from requorum.hosts import files, units
 
 LOGS = Path("/var/log/pods")
 _LINES = 400
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d) ")
 _TAKEN = re.compile(r"is reserved for \\?\"(\w+)")
 KILLS = 2
 """A pod may be ended once while it waits for the others; so often its probe is wrong, or it never becomes healthy."""
@@ -41,17 +43,35 @@ def last_words(namespace: str, pod: str, container: str, seconds: float) -> str:
     if path is None or age_of(str(path)) > seconds:
         return ""
     try:
-        said = end_of(path)
+        said = end_of(path, time.time() - seconds)
     except OSError:
         return ""
     lines = _failures(said)
     return f"{lines[-1][:400]} ({path})" if lines else ""
 
 
-def end_of(path: Path) -> str:
-    """The end of a log, without the time and the stream that the runtime writes before each line."""
+def end_of(path: Path, since: float = 0.0) -> str:
+    """The end of a log, as far as it was written ``since`` then (seconds since 1970), without the time and the stream that
+    the runtime writes before each line."""
     lines = files.read_end(path, _BYTES).decode(errors="replace").splitlines()
-    return "\n".join(line.split(" ", 3)[-1] for line in lines)
+    return "\n".join(line.split(" ", 3)[-1] for line in lines if _time_of(line) >= since)
+
+
+def _time_of(line: str) -> float:
+    """When the runtime took a line, in whole seconds rounded up; infinity where it does not say (the file's own time has
+    to do)."""
+    match = _STAMP.match(line)
+    if match is None:
+        return float("inf")
+    stamp, zone = match.group(1), match.group(2)
+    try:
+        at = calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%S"))
+    except ValueError:
+        return float("inf")
+    if zone != "Z":
+        ahead = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60
+        at -= -ahead if zone[0] == "-" else ahead
+    return at + 1.0
 
 
 def complaint(unit: str, pod: str, seconds: float) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.errors import RequorumError
-from requorum.hosts import programs
+from requorum.hosts import etcdargs, openfiles, programs
 from requorum.hosts.bounds import part, within
 
 _LISTEN = "0A"
@@ -35,19 +35,47 @@ class Holder:
 
 @part
 def holders_of(folders: list[Path]) -> tuple[Holder, ...]:
-    """Every process but this one that has a file below ``folders`` open for writing, or locked."""
-    inodes = _inodes(folders)
+    """Every process but this one that has a file below ``folders`` open for writing, or locked; and every etcd that was
+    started on one of them, or whose open files were there: they may have been deleted, or moved, while it ran."""
+    inodes = inodes_of(folders)
     locking = _locking(inodes)
     found: dict[int, bool] = dict.fromkeys(locking, True)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in (os.getpid(), *found) and _writes(entry, inodes):
-            found[int(entry.name)] = False
+    for name in os.listdir("/proc"):
+        if not name.isdigit() or int(name) in (os.getpid(), *found):
+            continue
+        if _writes(name, inodes) or _was_started_on(int(name), folders):
+            found[int(name)] = False
     return tuple(
         Holder(pid=pid, command=command_of(pid), locks=locks, ports=_ports(pid)) for pid, locks in sorted(found.items())
     )
 
 
-def _inodes(folders: list[Path]) -> set[tuple[int, int]]:
+def _was_started_on(pid: int, folders: list[Path]) -> bool:
+    """Whether an etcd runs on folders in which no file of it may be left."""
+    if not etcdargs.is_etcd(pid):
+        return False
+    if etcdargs.runs_on(pid, folders):
+        return True
+    below = tuple(f"{os.path.realpath(one)}/" for one in folders)
+    gone = (one.path for one in openfiles.of(pid) if one.deleted)
+    return etcdargs.same_paths(pid) and any(path.startswith(below) for path in gone)
+
+
+@part
+def serving(port: int) -> tuple[Holder, ...]:
+    """Every etcd in the host's own network that listens on a TCP port."""
+    own, found = _network("/proc/self"), []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and etcdargs.is_etcd(int(entry.name)) and _network(str(entry)) == own:
+            ports = _ports(int(entry.name))
+            if port in ports:
+                pid = int(entry.name)
+                found.append(Holder(pid=pid, command=command_of(pid), locks=False, ports=ports))
+    return tuple(found)
+
+
+def inodes_of(folders: list[Path]) -> set[tuple[int, int]]:
+    """Every file below some folders, as the file system numbers it."""
     found = set()
     for top in folders:
         for folder, _, names in os.walk(top):
@@ -82,19 +110,20 @@ def _locking(inodes: set[tuple[int, int]]) -> set[int]:
     return pids - {0} or pids
 
 
-def _writes(process: Path, inodes: set[tuple[int, int]]) -> bool:
+def _writes(pid: str, inodes: set[tuple[int, int]]) -> bool:
+    """Whether a process has one of these files open for writing. A host may have tens of thousands of open files: plain
+    paths."""
     try:
-        names = os.listdir(process / "fd")
+        names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return False
     for name in names:
         try:
-            info = os.stat(process / "fd" / name)
+            info = os.stat(f"/proc/{pid}/fd/{name}")
             if (info.st_dev, info.st_ino) not in inodes:
                 continue
-            flags = next(
-                line for line in (process / "fdinfo" / name).read_text().splitlines() if line.startswith("flags:")
-            )
+            with open(f"/proc/{pid}/fdinfo/{name}") as file:
+                flags = next(line for line in file if line.startswith("flags:"))
         except (OSError, StopIteration):
             continue
         if int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY:

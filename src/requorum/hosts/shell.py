@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
 from requorum.errors import RequorumError
-from requorum.hosts import bounds, containers, files, net, openssh, processes, programs, tools, trees, units
+from requorum.hosts import bounds, containers, files, net, openssh, processes, programs, setaside, tools, trees, units
 from requorum.hosts.channel import Lost
 from requorum.hosts.openssh import Opener
 from requorum.hosts.processes import Holder
@@ -146,6 +146,14 @@ def _read_file(host: Shell, path: Path) -> bytes:
     return out
 
 
+def _read_begin(host: Shell, path: Path, size: int) -> bytes:
+    status, out, said = host.sh(f'[ -f "$1" ] || exit {MISSING}; exec head -c "$2" -- "$1"', path, size)
+    if status:
+        number = _NOTE.get(status, errno.EINVAL)
+        raise OSError(number, os.strerror(number) if status in _NOTE else said, str(path))
+    return out
+
+
 def _children(host: Shell, folder: Path, kept: Sequence[str] = ()) -> list[Path]:
     return [folder / one for one in _names_in(host, folder) if one not in kept]
 
@@ -212,7 +220,28 @@ _MAY = (
     '[ "$o" = "$u" ] && bit=${m%??}; for x in "$@"; do [ "$x" = "$g" ] && [ "$o" != "$u" ] && bit=$(echo $m | cut -c2); done; '
     "case $bit in 3|7) echo yes;; *) echo no;; esac"
 )
+_UNRESOLVED = (
+    'command -v getent >/dev/null || exit 0; s=$1; shift; for n in "$@"; do '
+    '(timeout "$s" getent ahosts -- "$n" >/dev/null || echo "$n") & done; wait; exit 0'
+)
 _APPEND = '[ -d "${1%/*}" ] || { echo no; exit 0; }; umask 077; cat >> "$1" && sync "$1" && echo yes'
+
+
+def _unresolved(host: Shell, names: Sequence[str]) -> tuple[str, ...]:
+    lost = host.do(_UNRESOLVED, int(net.RESOLVE_SECONDS), *names).split()
+    return tuple(name for name in names if name in lost)
+
+
+_LOCAL = (
+    'command -v getent >/dev/null && command -v hostname >/dev/null || exit 0; m=" $(hostname -I) ::1 "; s=$1; shift; '
+    'for n in "$@"; do for a in $(timeout "$s" getent ahosts -- "$n" | cut -d " " -f 1); do '
+    'case "$a" in 127.*) echo "$n"; break;; esac; case "$m" in *" $a "*) echo "$n"; break;; esac; done; done; exit 0'
+)
+
+
+def _local(host: Shell, names: Sequence[str]) -> tuple[str, ...]:
+    found = host.do(_LOCAL, int(net.RESOLVE_SECONDS), *names).split()
+    return tuple(name for name in names if name in found)
 
 
 def _append(host: Shell, path: Path, raw: bytes) -> bool:
@@ -260,7 +289,10 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     net.healthy: lambda host, url, ca, cert, key: None,
     net.ready: lambda host, url: "" if _answers(host, url, net.ANSWER_SECONDS) else f"nothing listens at {url}",
     net.answers: lambda host, url, seconds=3.0: _answers(host, url, seconds),
+    net.unresolved: _unresolved,
+    net.local: _local,
     files.read_file: _read_file,
+    files.read_begin: _read_begin,
     files.read_end: lambda host, path, size: files.whole_lines(
         host.do('tail -c "$2" -- "$1"', path, size + 1).encode(), size
     ),
@@ -291,6 +323,9 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
         'rm -rf --one-file-system -- "$1" || exit 1; [ -d "${1%/*}" ] && sync "${1%/*}"; exit 0', path, seconds=600
     ),
     files.remove_if_empty: lambda host, folder: host.do('rmdir -- "$1" 2>/dev/null; exit 0', folder),
+    setaside.remove_run: lambda host, folder, data_dir, wal_dir: tuple(
+        sorted(host.do(setaside.SCRIPT, folder, data_dir, wal_dir, seconds=600).splitlines())
+    ),
     trees.move_children: _move,
     trees.copy_children: _copy,
     trees.own_tree_like: lambda host, path, like: host.do(
@@ -311,6 +346,7 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     files.make_executable: lambda host, path: host.do('exec chmod 700 -- "$1"', path),
     processes.holders_of: _holders,
     processes.commands: _commands,
+    processes.serving: lambda host, port: (),
     containers.refuses: lambda host, socket: host.do('[ -S "$1" ] || echo no', socket) != "",
     processes.signal_to: lambda host, pid, number: host.do('kill -"$2" "$1" 2>/dev/null; exit 0', pid, int(number)),
 }
@@ -333,7 +369,7 @@ MADE_OF_OTHERS: set[Callable[..., Any]] = {
         units.forget,
         units.settle,
     ),
-    *(units.start, units.stop, units.log, units.last_words),
+    *(units.start, units.stop, units.log, units.mark, units.last_words),
 }
 """Functions that only call others on a host: they run here."""
 

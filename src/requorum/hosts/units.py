@@ -8,7 +8,6 @@ fails and ``mask --runtime`` has no effect (measured, systemd 252).
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +24,20 @@ BEFORE = "# before: "
 STOP_SECONDS = 120.0
 _PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,UnitFileState,FragmentPath,DropInPaths,ExecStart,Environment,EnvironmentFiles,"
-    "User,MainPID,ConditionResult,Result"
+    "User,MainPID,ConditionResult,Result,WorkingDirectory,RootDirectory,RootImage,UnsetEnvironment,PassEnvironment,"
+    "InvocationID,ExecStartEx"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """A unit in systemd's own words. ``fenced_by`` is the run whose fence it has, ``before`` what it was before that."""
+    """A unit in systemd's own words. ``fenced_by`` is the run whose fence it has, ``before`` what it was before that.
+
+    ``argv`` are the words of its command line as far as they can be told apart by their spaces: systemd prints them without
+    quotes. ``program`` is the file that it runs. Of ``env_files``, the ``optional`` ones may be missing.
+    ``root`` is the folder or image that it takes for ``/``, ``invocation`` names its last start; ``expands``: variables are
+    filled in.
+    """
 
     name: str
     load: str
@@ -49,6 +55,14 @@ class Unit:
     drop_ins: tuple[str, ...]
     fenced_by: str
     before: str
+    optional: tuple[str, ...] = ()
+    program: str = ""
+    working_dir: str = ""
+    root: str = ""
+    unset: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+    invocation: str = ""
+    expands: bool = True
 
     @property
     def there(self) -> bool:
@@ -90,6 +104,7 @@ def _unit(name: str, block: str) -> Unit:
         found.setdefault(key, []).append(value)
     one = {key: values[-1] for key, values in found.items()}
     pairs = [word.partition("=") for value in found.get("Environment", []) for word in _split(value)]
+    named = [_env_file(value) for value in found.get("EnvironmentFiles", []) if value.strip()]
     fenced_by, before = _fence(name)
     return Unit(
         name=name,
@@ -100,9 +115,8 @@ def _unit(name: str, block: str) -> Unit:
         fragment=one.get("FragmentPath", ""),
         argv=_argv(one.get("ExecStart", "")),
         environment=tuple((key, value) for key, _, value in pairs),
-        env_files=tuple(
-            value.rsplit(" (ignore_errors=", 1)[0] for value in found.get("EnvironmentFiles", []) if value.strip()
-        ),
+        env_files=tuple(path for path, _ in named),
+        optional=tuple(path for path, may_be_missing in named if may_be_missing),
         user=one.get("User", "") or "root",
         main_pid=int(one.get("MainPID", "0") or 0),
         condition=one.get("ConditionResult", "") == "yes",
@@ -110,19 +124,52 @@ def _unit(name: str, block: str) -> Unit:
         drop_ins=tuple(one.get("DropInPaths", "").split()),
         fenced_by=fenced_by,
         before=before,
+        program=_program(one.get("ExecStart", "")),
+        working_dir=one.get("WorkingDirectory", ""),
+        root=one.get("RootDirectory", "") or one.get("RootImage", ""),
+        unset=tuple(_split(one.get("UnsetEnvironment", ""))),
+        passed=tuple(_split(one.get("PassEnvironment", ""))),
+        invocation=one.get("InvocationID", ""),
+        expands="no-env-expand" not in one.get("ExecStartEx", "").partition(" ; flags=")[2].partition(" ; ")[0],
     )
 
 
+def _env_file(value: str) -> tuple[str, bool]:
+    path, _, ignore = value.rpartition(" (ignore_errors=")
+    return path or value, ignore.startswith("yes")
+
+
+def _program(value: str) -> str:
+    found = value.partition("path=")[2].partition(" ; ")[0].strip()
+    return found if found.startswith("/") else ""
+
+
 def _split(value: str) -> list[str]:
-    try:
-        return shlex.split(value)
-    except ValueError:
-        return value.split()
+    """Assignments as systemctl prints them: a word that needs it in double quotes, with a backslash before what a shell
+    would look at (shell_maybe_quote in escape.c)."""
+    words: list[str] = []
+    word, begun, quote, at = "", False, "", 0
+    while at < len(value):
+        char = value[at]
+        if char == "\\" and quote != "'" and value[at + 1 : at + 2] in ("\\", '"', "$", "`"):
+            word, begun, at = word + value[at + 1], True, at + 1
+        elif quote and char == quote:
+            quote = ""
+        elif not quote and char in "\"'":
+            quote, begun = char, True
+        elif not quote and char.isspace():
+            if begun:
+                words.append(word)
+            word, begun = "", False
+        else:
+            word, begun = word + char, True
+        at += 1
+    return [*words, word] if begun else words
 
 
 def _argv(value: str) -> tuple[str, ...]:
     _, _, rest = value.partition("argv[]=")
-    return tuple(_split(rest.partition(" ; ")[0]))
+    return tuple(rest.partition(" ; ignore_errors=")[0].split())
 
 
 def _fence(unit: str) -> tuple[str, str]:
@@ -213,6 +260,11 @@ def _first_start(name: str) -> tuple[Path, Path]:
     return Path("/run/systemd/system") / f"{name}.d" / FIRST_START, Path("/run") / f"requorum-{name}.env"
 
 
+def is_for_now(path: Path) -> bool:
+    """Whether an env file is of :func:`release`: it is gone after the next boot."""
+    return path.parent == Path("/run") and path.name.startswith("requorum-")
+
+
 def release(names: Sequence[str], for_now: str = "") -> None:
     """Take the fences away; starts nothing. ``for_now`` are variables that count more than any env file, until
     :func:`forget` or the next boot."""
@@ -228,6 +280,8 @@ def release(names: Sequence[str], for_now: str = "") -> None:
 def forget(name: str) -> None:
     """Forget what :func:`release` set for now."""
     drop_in, env = _first_start(name)
+    if files.there(_before(name)):
+        files.remove_made(_before(name))
     if files.there(drop_in):
         files.remove_made(drop_in)
         files.remove_if_empty(drop_in.parent)
@@ -270,18 +324,43 @@ def stop(name: str) -> None:
         raise RequorumError(f"{name} does not stop: {err}") from err
 
 
-def log(name: str, lines: int, seconds: float = 0.0) -> str:
-    """The last lines that a unit wrote to the journal, of the last seconds where that is said, or why they cannot be read."""
+def log(name: str, lines: int, seconds: float = 0.0, invocation: str = "") -> str:
+    """The last lines that a unit wrote to the journal, or why they cannot be read: of the last seconds, or of one start of
+    it, where that is said."""
     since = [f"--since=-{seconds:.0f}s"] if seconds else []
-    argv = ["journalctl", f"_SYSTEMD_UNIT={name}", "-n", str(lines), "-o", "cat", "--no-pager", *since]
+    match = f"_SYSTEMD_INVOCATION_ID={invocation}" if invocation else f"_SYSTEMD_UNIT={name}"
+    argv = ["journalctl", match, "-n", str(lines), "-o", "cat", "--no-pager", *since]
     try:
         return programs.run(argv, seconds=30.0).out
     except programs.ProgramError as err:
         return f"its journal cannot be read: {err}"
 
 
+def _before(name: str) -> Path:
+    return Path("/run") / f"requorum-{name}.before"
+
+
+def _mark_of(name: str) -> str:
+    try:
+        return files.read_file(_before(name)).decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def mark(name: str) -> None:
+    """Write down, until the next boot, which start of a unit was its last: whatever that one said is not of the next."""
+    (unit,) = show([name])
+    files.write_durably(_before(name), f"{unit.invocation}\n".encode(), 0o644)
+
+
 def last_words(name: str) -> str:
-    """The last thing that a unit wrote to the journal, the reason of its death before others."""
-    said = log(name, 200)
+    """The last thing that a unit wrote to the journal since it was started last, the reason of its death before others:
+    never a reason of a start before."""
+    (unit,) = show([name])
+    if not unit.invocation:
+        return f"it has not been started since this host booted (journalctl -u {name} tells of before)"
+    if unit.invocation == _mark_of(name):
+        return f"systemd has not begun to start it (systemctl status {name} says why)"
+    said = log(name, 200, invocation=unit.invocation)
     lines = [line for line in said.splitlines() if '"level":"fatal"' in line or "panic" in line]
     return lines[-1][:400] if lines else programs.last_line(said)
