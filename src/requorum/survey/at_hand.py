@@ -16,7 +16,8 @@ from requorum.survey.evidence import DbEvidence, MemberEvidence, Unknown
 def find(connection: Connection, deployment: Deployment, config: MemberConfig) -> Tools | Unknown:
     """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of a static pod that runs, those
     in its container, where the host has none."""
-    own = [os.path.dirname(deployment.program)] if isinstance(deployment, SystemdDeployment) else []
+    beside = os.path.dirname(deployment.program) if isinstance(deployment, SystemdDeployment) else ""
+    own = [beside] if beside else []
     try:
         found = connection.call(tools.find, [*own, *programs.PATH.split(":")])
         if isinstance(deployment, StaticPodDeployment) and not _fits(found, deployment):

@@ -11,6 +11,8 @@ from typing import Literal
 
 from requorum.deployments.config import Deployment as Deployment
 from requorum.deployments.config import MemberConfig as MemberConfig
+from requorum.deployments.config import Setting as Setting
+from requorum.etcdfiles import wal
 from requorum.hosts.address import HERE as HERE
 from requorum.hosts.address import Address as Address
 from requorum.hosts.tools import Tools as Tools
@@ -18,6 +20,7 @@ from requorum.inventory.values import ControlPod as ControlPod
 from requorum.inventory.values import ProcessDeployment as ProcessDeployment
 from requorum.inventory.values import StaticPodDeployment as StaticPodDeployment
 from requorum.inventory.values import SystemdDeployment as SystemdDeployment
+from requorum.survey.around_values import Around as Around
 
 SCHEMA = "requorum/Survey/v1"
 
@@ -87,11 +90,26 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Footing:
+    """How far a db's data goes by the log beside it (:mod:`requorum.etcdfiles.footing`), with the reason where that is not
+    its own index. ``extra``: revisions that it holds on top of what the log wrote. ``altered``: most of it is the log's, and
+    something in it is not (:mod:`requorum.etcdfiles.provenance`)."""
+
+    kind: Literal["records", "start", "beyond", "moved", "unclear", "altered", "refuted"]
+    index: int
+    extra: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DbEvidence:
     """A db file, last written at ``modified`` by its host's clock.
 
     ``applied_index`` is the entry up to which its data goes: the consistent index, unless the records prove another
-    (etcd 3.5.0-3.5.2 save the two apart, etcd#13766).
+    (etcd 3.5.0-3.5.2 save the two apart, etcd#13766; a db has no checksums). ``footing`` is what ties it to the log.
+    ``configuration``: the voters and learners of its confState, which a restore leaves stale. ``of_its_log``: every record of
+    it is a write of the log beside it, or of another of its history (looked at where members differ, or nothing else speaks for
+    it).
     """
 
     path: str
@@ -113,6 +131,9 @@ class DbEvidence:
     saved_snapshot: bool
     checked: Checked | Unknown
     faults: tuple[Fault, ...]
+    footing: Footing | Unknown = Unknown(unknown="no log to compare it with")
+    configuration: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    of_its_log: bool = False
 
     @property
     def sound(self) -> bool:
@@ -130,13 +151,37 @@ class VoterSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutOff:
+    """What etcd's own repair cut off a log that has gone on differently since: entries ``fork`` to ``last`` in the copy at
+    ``path``, some of them known to be committed, with at most so many ``writes``."""
+
+    path: str
+    fork: int
+    last: int
+    writes: int
+
+
+MOST_COMPACTIONS = 64
+"""So many of a log's last compactions are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogEvidence:
-    """A member's WAL with its .snap files.
+    """A member's WAL with its .snap files. ``wal_dir`` is the path of etcd's ``.wal.broken`` where that holds what etcd's own
+    repair has cut off: the log is then told as it was before.
 
     ``runs`` are all whole entries that were read; ``reads_from`` is the index of the .snap that etcd would start from
     (0: from the beginning of the log), ``refusals`` why etcd would not start from there, and ``possible_writes`` the
     whole entries above ``classified_above`` that could each add a revision. ``peers`` are the members that entries of it
     added, with the URLs that they had then.
+
+    ``blank``: it reaches back to its first entry, and none of its entries is a client's. ``founders`` are the members that
+    its first entries name, ``born_term`` is the term in which it was begun (0 where that file is gone): 1 with a member that
+    founded the cluster, later with one that joined. ``restored_at`` is the index of the snapshot that a restore wrote behind
+    the members' entries; 0 where it begins at its first entry with an empty store, None where neither is seen.
+    ``compactions`` are the revisions to which its entries above ``classified_above`` compact, the last
+    :data:`MOST_COMPACTIONS`; ``shared_changes`` those of these entries that change what all dbs have in common (members,
+    versions, users).
     """
 
     wal_dir: str
@@ -155,11 +200,23 @@ class LogEvidence:
     faults: tuple[Fault, ...]
     classified_above: int = 0
     peers: tuple[Peer, ...] = ()
+    blank: bool = False
+    founders: tuple[int, ...] = ()
+    born_term: int = 0
+    restored_at: int | None = None
+    compactions: tuple[int, ...] = ()
+    shared_changes: tuple[int, ...] = ()
+    cut_off: CutOff | None = None
 
     @property
     def last(self) -> tuple[int, int]:
         """(term, index), the order in which raft compares logs."""
         return self.last_term, self.last_index
+
+    @property
+    def cut_by_etcd(self) -> bool:
+        """Whether etcd has cut this log, and it is told as it was before."""
+        return wal.is_broken_copy(self.wal_dir)
 
     @property
     def end_is_read(self) -> bool:
@@ -201,12 +258,38 @@ class Comparison:
     what: str
     stands: tuple[Stand, ...]
 
+    @property
+    def of_records(self) -> bool:
+        """Whether it compares records, not revisions."""
+        return self.what.startswith("the records")
+
+    @property
+    def records_up_to(self) -> int:
+        """The revision up to which records are compared; 0 where none are."""
+        return int(self.what.rpartition(" ")[2]) if self.of_records else 0
+
+    @property
+    def agreed(self) -> bool:
+        """Whether all have the same."""
+        return len({one.value for one in self.stands}) == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """Two histories under one cluster id: from entry ``index`` on the members of each group hold other bytes than those of
+    the others, under the same index and term. ``index`` is the first such entry that is known."""
+
+    index: int
+    term: int
+    groups: tuple[tuple[str, ...], ...]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """Entries ``first`` to ``last`` (both included) as they lie in one member's log.
 
     ``why`` says what proves that the log which is followed held the same ones; ``proven`` is false when nothing does.
+    ``wal_dir`` is where they are read from where that is not the member's WAL dir.
     """
 
     member: str
@@ -214,6 +297,7 @@ class Piece:
     last: int
     why: str
     proven: bool = True
+    wal_dir: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +352,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveEvidence:
-    """What a running member answered; ``members`` are those that it knows of, learners included."""
+    """What a running member answered; ``members`` are those that it knows of, learners included. ``hash`` is that of its
+    records up to a revision that it was asked for, with both and the compact revision in it; empty when it was not asked."""
 
     member_id: int
     cluster_id: int
@@ -280,6 +365,8 @@ class LiveEvidence:
     errors: tuple[str, ...]
     learner: bool = False
     members: tuple[Peer, ...] = ()
+    applied_index: int = 0
+    hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +387,9 @@ class Certificate:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberEvidence:
     """What one member's disk, process and host say, or why they cannot say it. ``hindrance`` is what keeps it from running,
-    other than its own files; ``absent``: no etcd is installed on its host."""
+    other than its own files; ``absent``: no etcd is installed on its host. ``disk`` are its files as (machine, device,
+    inode): two members that share one are one disk. ``unresolved`` are names of hosts in its configuration for which its own
+    host finds no address, ``still_at`` peer URLs that only the cluster knows it at, and that lead to its host all the same."""
 
     name: str
     host: str
@@ -320,6 +409,10 @@ class MemberEvidence:
     clock: float = 0.0
     hindrance: str = ""
     absent: bool = False
+    disk: tuple[str, ...] = ()
+    unresolved: tuple[str, ...] = ()
+    still_at: tuple[str, ...] = ()
+    around: Around | Unknown = Unknown(unknown="not looked for")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,16 +448,25 @@ class HostEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotEvidence:
-    """A snapshot file or backup that was given. ``host`` is where it lies, empty for the operator's machine."""
+    """A snapshot file or backup that was given, or ``found`` around a member. ``host`` is where it lies, empty for the
+    operator's machine."""
 
     path: str
     host: str
     db: DbEvidence | Unknown
+    found: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called as a source, and among those that are compared."""
+        where = f"{self.host}:" if self.found and self.host else ""
+        return f"snapshot {where}{self.path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """The evidence of every member and of every snapshot. ``verified``: every file was read in full."""
+    """The evidence of every member and of every snapshot. ``verified``: every file was read in full. ``logs_compared``: what
+    the logs' entries hold was compared, and ``forks`` is all that was found. ``seen_revision`` is known to have been served."""
 
     schema: Literal["requorum/Survey/v1"] = "requorum/Survey/v1"
     cluster: str
@@ -378,3 +480,6 @@ class Survey:
     notes: tuple[str, ...] = field(default=())
     merged: tuple[MergedLog, ...] = ()
     compared: tuple[Comparison, ...] = ()
+    forks: tuple[Fork, ...] = ()
+    logs_compared: bool = False
+    seen_revision: int = 0

@@ -3,16 +3,18 @@
 import dataclasses
 import datetime
 import os
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 
-from requorum.deployments import controlplane, kinds, kubelet, staticpod
+from requorum.deployments import controlplane, kinds, kubelet, reach, staticpod
 from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcdfiles import datadir
@@ -22,13 +24,16 @@ from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
-from requorum.survey import at_hand, compared, comparing, disks, live, merging, without_python
+from requorum.survey import at_hand, compared, comparing, disks, forking, live, looking, merging, without_python
 from requorum.survey.evidence import (
     Certificate,
     Comparison,
     ControlPod,
+    DbEvidence,
+    Fork,
     HostEvidence,
     LiveEvidence,
+    LogEvidence,
     MemberEvidence,
     MergedLog,
     Service,
@@ -41,6 +46,10 @@ without_python.register()
 
 SERVICES = ("kube-apiserver.service", "kube-controller-manager.service", "kube-scheduler.service", "kubelet.service")
 """What is stopped before etcd, in this order, and comes back in reverse."""
+
+
+KEY = secrets.token_bytes(32)
+"""What log entries are hashed under, drawn anew by each process: no client can choose values whose hashes collide."""
 
 
 async def survey_hosts(
@@ -58,17 +67,21 @@ async def survey_hosts(
     """
     hosts = [host for host in inventory.hosts if host.name not in powered_off]
     reading = [partial(survey_member, host, connections[host.name], found, in_full=in_full) for host in hosts]
-    looking = [partial(look_at_host, host, connections[host.name]) for host in hosts]
+    at_hosts = [partial(look_at_host, host, connections[host.name]) for host in hosts]
     wanted = [*inventory.snapshots, *snapshots]
     saved = [partial(read_snapshot, str(one), connections, in_full=in_full) for one in wanted]
     members, seen, read = await _all_at_once(
-        [one for one, host in zip(reading, hosts, strict=True) if "etcd" in host.roles], looking, saved
+        [one for one, host in zip(reading, hosts, strict=True) if "etcd" in host.roles], at_hosts, saved
     )
     assumed = {host.name for host in hosts if host.assumed}
     no_members = {one.name for one in seen if one.name in assumed and _has_api_server(one)}
     members = [one for one in members if not (one.absent and one.host in no_members)]
-    together = await _together(members, lambda one: connections[one.host], in_full=in_full)
-    return _survey(inventory.cluster, members, read, in_full=in_full, found=found, hosts=seen, together=together)
+    members = looking.without_each_other(members)
+    around = looking.snapshots(members, read, lambda one: connections[one.host], lambda one: one.host, in_full=in_full)
+    read += (await _all_at_once([], [], around))[2]
+    members = await anyio.to_thread.run_sync(live.hashed, members, lambda one: connections[one.host])
+    together = await _together(members, read, lambda one: connections[one.host], connections, in_full=in_full)
+    return _survey(inventory.cluster, together, read, in_full=in_full, found=found, hosts=seen)
 
 
 def _has_api_server(host: HostEvidence) -> bool:
@@ -87,17 +100,19 @@ async def survey_dirs(
 ) -> Survey:
     """Survey plain data dirs, as copied from hosts, and snapshot files."""
     data_dirs, saved = [], [path.absolute() for path in snapshots]
+    inner: dict[Path, str] = {}
     for path in (one.absolute() for one in dirs):
         try:
             kind = datadir.kind_of(str(path))
         except EtcdFileError as err:
             if path.is_dir():
-                raise UsageError(str(err), hint="give the folder that etcd knows as its --data-dir") from err
+                raise UsageError(str(err), hint="give a folder that etcd knows as its --data-dir") from err
             kind = "db"
             if not path.exists():
                 raise UsageError(str(err)) from err
-        if kind == "data dir":
+        if kind in ("data dir", "member dir"):
             data_dirs.append(path)
+            inner[path] = datadir.inner_of(str(path))
         elif kind == "db":
             saved.append(path)
         else:
@@ -106,28 +121,61 @@ async def survey_dirs(
     apart += [None] * (len(data_dirs) - len(apart))
     names = _names(data_dirs)
     reading = [
-        partial(read_dir, Here(), str(path), names[at], wal_dir=str(apart[at] or ""), in_full=in_full)
+        partial(
+            read_dir,
+            Here(),
+            str(path),
+            names[at],
+            wal_dir=str(apart[at] or ""),
+            in_full=in_full,
+            inner=inner[path],
+            others=tuple(str(one) for one in data_dirs if one != path),
+        )
         for at, path in enumerate(data_dirs)
     ]
     members, _, read = await _all_at_once(
         reading, [], [partial(read_snapshot, str(one), None, in_full=in_full) for one in saved]
     )
-    together = await _together(members, lambda _: Here(), in_full=in_full)
-    return _survey("", members, read, in_full=in_full, found=found, together=together)
+    around = looking.snapshots(members, read, lambda _: Here(), lambda _: "", in_full=in_full)
+    read += (await _all_at_once([], [], around))[2]
+    together = await _together(members, read, lambda _: Here(), None, in_full=in_full)
+    return _survey("", together, read, in_full=in_full, found=found)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Together:
+    """What only several members together tell, and the members with what that says of each."""
+
+    members: Sequence[MemberEvidence]
+    compared: tuple[Comparison, ...] = ()
+    merged: tuple[MergedLog, ...] = ()
+    forks: tuple[Fork, ...] = ()
 
 
 async def _together(
-    members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection], *, in_full: bool
-) -> tuple[tuple[Comparison, ...], tuple[MergedLog, ...]]:
-    """What only several members together tell, unless one of them serves: whether they hold the same, and their logs
-    put together, on top of a db that is not outvoted."""
-    if any(isinstance(one.live, LiveEvidence) for one in members):
-        return (), ()
+    members: Sequence[MemberEvidence],
+    snapshots: Sequence[SnapshotEvidence],
+    at: Callable[[MemberEvidence], Connection],
+    connections: Connections | None,
+    *,
+    in_full: bool,
+) -> _Together:
+    """What only several members together tell: whether their logs hold the same; and, unless one of them serves, whether
+    they hold the same, and their logs put together, on top of a db that is not outvoted."""
+    alive = any(isinstance(one.live, LiveEvidence) for one in members)
 
-    def tell() -> tuple[tuple[Comparison, ...], tuple[MergedLog, ...]]:
-        found = comparing.compare(members, at) if in_full else ()
+    def host_of(snapshot: SnapshotEvidence) -> Connection:
+        return connections[snapshot.host] if snapshot.host and connections is not None else Here()
+
+    def tell() -> _Together:
+        forks = forking.forks(members, at)
+        if alive:
+            return _Together(members=members, forks=forks)
+        found = comparing.compare(members, at, snapshots, host_of, in_full=in_full)
+        checked = comparing.with_provenance(members, found, at, forks) if in_full else members
         out, _ = compared.outvoted(found)
-        return found, merging.merge(members, at, in_full=in_full, without=tuple(out))
+        merged = merging.merge(checked, at, in_full=in_full, without=tuple(out), forks=forks)
+        return _Together(members=checked, compared=found, merged=merged, forks=forks)
 
     return await anyio.to_thread.run_sync(tell)
 
@@ -162,14 +210,14 @@ async def _all_at_once(
 
 def _survey(
     cluster: str,
-    members: Sequence[MemberEvidence],
+    together: _Together,
     snapshots: Sequence[SnapshotEvidence],
     *,
     in_full: bool,
     found: Tools | None,
     hosts: Sequence[HostEvidence] = (),
-    together: tuple[tuple[Comparison, ...], tuple[MergedLog, ...]] = ((), ()),
 ) -> Survey:
+    members = together.members
     known = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
     newest = max((one.version for one in known), key=tools.numbers, default=at_hand.version_of_images(members))
     return Survey(
@@ -181,8 +229,10 @@ def _survey(
         etcd_version=newest,
         etcdutl_can_bump=all(tools.can_bump(one.version) for one in known) if known else tools.can_bump(newest),
         hosts=tuple(hosts),
-        compared=together[0],
-        merged=together[1],
+        compared=together.compared,
+        merged=together.merged,
+        forks=together.forks,
+        logs_compared=True,
     )
 
 
@@ -243,11 +293,23 @@ def survey_member(host: Host, connection: Connection, found: Tools | None, *, in
             hindrance=staticpod.hindrance(connection, pod) if pod else "",
             certificates=_certificates(connection, config),
             clock=connection.call(net.clock),
+            unresolved=reach.unresolved(connection, config),
+            still_at=reach.still_at(connection, config, _known_urls(found_here)),
         )
     except (RequorumError, OSError) as err:
         reachable = not isinstance(err, Unreachable)
-        said = err.message if isinstance(err, RequorumError) else str(err)
+        said = (
+            (f"{err.message} ({err.hint})" if err.hint else err.message) if isinstance(err, RequorumError) else str(err)
+        )
         return _nothing_of(host, said if reachable else f"unreachable: {said}", reachable=reachable)
+
+
+def _known_urls(member: MemberEvidence) -> tuple[str, ...]:
+    """The peer URLs at which a member's own disk says that its cluster knows it."""
+    if not isinstance(member.log, LogEvidence):
+        return ()
+    told = (*member.log.peers, *(member.db.peers if isinstance(member.db, DbEvidence) else ()))
+    return tuple(dict.fromkeys(url for one in told if one.id == member.log.member_id for url in one.peer_urls))
 
 
 def _certificates(connection: Connection, config: MemberConfig) -> tuple[Certificate, ...]:
@@ -289,10 +351,13 @@ def read_dir(
     config: MemberConfig | None = None,
     deployment: Deployment | None = None,
     found: Tools | Unknown | None = None,
+    inner: str = "member",
+    others: Sequence[str] = (),
 ) -> MemberEvidence:
-    """One data dir. A db that a running etcd holds is read by its few pages only, never in full."""
-    layout = datadir.layout_of(path, wal_dir or None)
-    running = connection.call(disks.read_process, [layout.data_dir, layout.wal_dir])
+    """One data dir, or the ``inner`` of one. A db that a running etcd holds is read by its few pages only, never in full."""
+    layout = datadir.layout_of(path, wal_dir or None, inner)
+    port = _port_of(config.endpoint) if config else 0
+    running = connection.call(disks.read_process, [layout.data_dir, layout.wal_dir], port)
     said: LiveEvidence | Unknown = Unknown(unknown="it is not running")
     if (
         config is not None
@@ -301,7 +366,13 @@ def read_dir(
     ):
         said = live.ask(connection, config, found)
     db, log, tail = connection.call(
-        disks.read_member, layout.data_dir, layout.wal_dir, in_full=in_full and not running.running
+        disks.read_member,
+        layout.data_dir,
+        layout.wal_dir,
+        in_full=in_full and not running.running,
+        inner=layout.inner,
+        key=KEY,
+        live=running.running,
     )
     return MemberEvidence(
         name=config.name if config else name,
@@ -317,7 +388,16 @@ def read_dir(
         log=log,
         tail=tail,
         tools=found or Unknown(unknown="not looked for"),
+        disk=() if connection.bare else connection.call(disks.disk_of, layout),
+        around=looking.look(connection, layout, log, running, deployment, others),
     )
+
+
+def _port_of(url: str) -> int:
+    try:
+        return urlsplit(url).port or 0
+    except ValueError:
+        return 0
 
 
 def read_snapshot(named: str, connections: Connections | None, *, in_full: bool) -> SnapshotEvidence:

@@ -1,14 +1,20 @@
 """A running member is asked on its own host, with the certificates that lie there."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from requorum.deployments.config import MemberConfig
+from requorum.errors import RequorumError
 from requorum.hosts import net, programs, tools
 from requorum.hosts.connection import Connection
 from requorum.hosts.tools import Tools
-from requorum.survey.evidence import LiveEvidence, Peer, Unknown
+from requorum.survey.evidence import LiveEvidence, MemberEvidence, Peer, Unknown
+
+HASH_SECONDS = 15.0
+"""A member reads all its records for its hash; one that takes longer is not compared."""
 
 
 def answers(connection: Connection, url: str) -> bool:
@@ -35,6 +41,7 @@ def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvide
             errors=tuple(str(one) for one in status.get("errors") or ()),
             learner=bool(status.get("isLearner", False)),
             members=listed,
+            applied_index=int(status.get("raftAppliedIndex", 0)),
         )
     except programs.ProgramError as err:
         return Unknown(unknown=f"it runs, but does not answer: {_plain(err.detail) or err}")
@@ -72,3 +79,36 @@ def _plain(said: str) -> str:
         return str(json.loads(line).get("error", line))
     except (ValueError, AttributeError):
         return line
+
+
+def hashed(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Connection]) -> list[MemberEvidence]:
+    """The same members, those that serve with the hash of their records up to the lowest revision among them: two that serve
+    with different data call themselves healthy all the same."""
+    led = [one for one in members if isinstance(one.live, LiveEvidence) and one.live.leader and not one.live.learner]
+    asked = [one for one in led if isinstance(one.config, MemberConfig) and isinstance(one.tools, Tools)]
+    if len(asked) < 2:
+        return list(members)
+    revision = min(one.live.revision for one in asked if isinstance(one.live, LiveEvidence))
+    with ThreadPoolExecutor(len(asked)) as pool:
+        hashes = dict(
+            zip([one.name for one in asked], pool.map(lambda one: _hash(at(one), one, revision), asked), strict=True)
+        )
+    return [
+        replace(one, live=replace(one.live, hash=hashes[one.name]))
+        if one.name in hashes and isinstance(one.live, LiveEvidence)
+        else one
+        for one in members
+    ]
+
+
+def _hash(connection: Connection, member: MemberEvidence, revision: int) -> str:
+    config, found = member.config, member.tools
+    assert isinstance(config, MemberConfig)
+    assert isinstance(found, Tools)
+    flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
+    try:
+        words = ["endpoint", "hashkv", "--rev", str(revision)]
+        said = connection.call(tools.ctl_json, found, flags, words, HASH_SECONDS)[0]["HashKV"]
+        return f"{int(said['hash']):x} revision {revision}, compacted at {int(said.get('compact_revision', 0))}"
+    except (RequorumError, programs.ProgramError, KeyError, IndexError, TypeError, ValueError):
+        return ""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
+import functools
+import itertools
 import os
 from collections.abc import Iterable
+from typing import Callable
 
-from requorum.etcdfiles import datadir, messages, simulate, snapfile, wal
+from requorum.etcdfiles import datadir, footing, messages, requests, simulate, snapfile, v2log, wal, walchain
 from requorum.etcdfiles.faults import Damage, EtcdFileError
-from requorum.etcdfiles.messages import ConfState
+from requorum.etcdfiles.messages import Entry
 from requorum.etcdfiles.mvcc import DbFacts, MemberRecord
 from requorum.etcdfiles.protowire import WireError
 from requorum.etcdfiles.snapfile import SnapFile
 from requorum.etcdfiles.wal import Log
-from requorum.survey.evidence import Fault, LogEvidence, Peer, Run, TermRun, Unknown, VoterSet
+from requorum.survey import voters
+from requorum.survey.evidence import MOST_COMPACTIONS, CutOff, Fault, LogEvidence, Peer, Run, TermRun, Unknown
 
 LOOK_BACK = 64
 """How many entries below the consistent index are compared with the db's last records."""
@@ -50,43 +54,175 @@ def entries(wal_dir: str, first: int, last: int, at_most: int) -> tuple[bytes, .
     return tuple(found)
 
 
-def read(layout: datadir.Layout, facts: DbFacts | None, *, in_full: bool) -> tuple[Log | None, LogEvidence | Unknown]:
-    """The log, and what it says; from the newest usable .snap on, or from its beginning when it is read in full."""
+def read(
+    layout: datadir.Layout, facts: DbFacts | None, *, in_full: bool, key: bytes = b"", live: bool = False
+) -> tuple[Log | None, LogEvidence | Unknown]:
+    """The log, and what it says; from the newest usable .snap on, or from its beginning when it is read in full.
+
+    Its entries are hashed under a ``key``. ``live``: an etcd that runs may be writing it.
+    """
     consistent = facts.consistent_index if facts else 0
+    keep = max(consistent - LOOK_BACK, 0)
     snaps: tuple[SnapFile, ...] = ()
     snap_damage: tuple[Damage, ...] = ()
     with contextlib.suppress(EtcdFileError):  # the folder is missing: the db's evidence says so
         snaps, snap_damage = snapfile.read_snaps(layout.snap_dir)
     try:
         newest = min(snaps[0].index, consistent or snaps[0].index) if snaps and not in_full else 0
-        log = wal.read_log(layout.wal_dir, from_index=newest, keep_after=max(consistent - LOOK_BACK, 0))
+        whole, wal_dir = functools.partial(wal.read_log, key=key, live=live), layout.wal_dir
+        log = whole(wal_dir, from_index=newest, keep_after=keep)
+        before, cut_off, end = _before_repair(log, whole, keep) if not live else (None, None, log.end)
+        if before is not None:
+            log, newest = before, 0
+            wal_dir, end = log.wal_dir, log.end
         start = _start_snap(log, snaps)
         if newest and start is None:
-            log = wal.read_log(layout.wal_dir, keep_after=max(consistent - LOOK_BACK, 0))
+            log = whole(wal_dir, keep_after=keep)
             start = _start_snap(log, snaps)
+        if keep >= log.last[1] > 0:
+            # The db's index lies behind the log's end: what the log ends with is compared with the db's last records.
+            keep = max(log.last[1] - LOOK_BACK - min(consistent - log.last[1], footing.DEEPEST), 0)
+            log = whole(wal_dir, from_index=newest if start else 0, keep_after=keep)
     except EtcdFileError as err:
         return None, Unknown(unknown=str(err))
     near = [log.entries[index] for index in sorted(log.entries)]
+    if facts is None and v2log.is_all_there_is(near):
+        return None, Unknown(unknown=f"{layout.wal_dir}: {v2log.WHAT}")
     term, index = log.last
+    sets, peers = voters.voter_sets(log, start, facts)
     commit = log.hard_state.commit if log.hard_state else 0
+    refusals = _refusals(log, start, consistent, db_there=facts is not None)
+    if before is not None:
+        cut = f"etcd has cut it: {os.path.basename(wal_dir)} holds what came behind, up to entry {index}"
+        refusals = (cut, *refusals)
     return log, LogEvidence(
-        wal_dir=layout.wal_dir,
+        wal_dir=wal_dir,
         cluster_id=log.cluster_id,
         member_id=log.member_id,
         runs=tuple(TermRun(first=one.first, last=one.last, term=one.term) for one in log.runs),
         last_term=term,
         last_index=index,
         commit=commit,
-        end=log.end,
+        end=end,
         reads_from=start.index if start else 0,
-        refusals=_refusals(log, start, consistent, db_there=facts is not None),
-        voter_sets=_voter_sets(log, start, facts),
+        refusals=refusals,
+        voter_sets=sets,
         possible_writes=runs_of(simulate.count_at_most(near)),
-        unreadable=runs_of(log.unreadable),
+        unreadable=tuple(Run(first=first, last=last) for first, last in log.unreadable.runs),
         faults=tuple(fault(one) for one in (*log.damage, *snap_damage)),
-        classified_above=max(consistent - LOOK_BACK, 0),
-        peers=_peers(log, start),
+        classified_above=keep,
+        peers=peers,
+        blank=_blank(log),
+        founders=voters.founders(log),
+        born_term=_born_term(log),
+        restored_at=wal.restored_at(log),
+        compactions=_compactions(near),
+        shared_changes=_shared_changes(near),
+        cut_off=cut_off,
     )
+
+
+def _before_repair(log: Log, whole: Callable[..., Log], keep: int) -> tuple[Log | None, CutOff | None, str]:
+    """The log as it was before etcd's own repair cut it, where that is the one to go by: it holds more, and the log has gone
+    on without a client's write, if at all. Else what was cut off, where the log has gone on differently since. And how the log
+    ended before, where it has not gone on at all: its end is what the damage left, however clean it is now."""
+    end = log.end
+    for copy in reversed(wal.broken_copies(log.wal_dir)):
+        with contextlib.suppress(EtcdFileError):
+            before = whole(copy, keep_after=keep)
+            ends = max([before.last[1], *(last for _, last in before.unreadable.runs)], default=0)
+            fork = _parting(log, before)
+            if not fork and (ends <= log.last[1] or before.last < log.last):
+                end = before.end if before.last == log.last else end
+                continue
+            since = log if keep < fork else whole(log.wal_dir, from_index=fork, keep_after=fork - 1)
+            if not fork or all(_no_clients(since.entries.get(index)) for index in range(fork, log.last[1] + 1)):
+                return dataclasses.replace(before, wal_dir=copy), None, end
+            commit = before.hard_state.commit if before.hard_state else 0
+            if fork <= commit:
+                before = before if keep < fork else whole(copy, from_index=fork, keep_after=fork - 1)
+                lost = [entry for index, entry in sorted(before.entries.items()) if index >= fork]
+                holes = [
+                    Run(first=max(first, fork), last=last) for first, last in before.unreadable.runs if last >= fork
+                ]
+                writes = len(simulate.count_at_most(lost)) + sum(one.count for one in holes)
+                return None, CutOff(path=copy, fork=fork, last=ends, writes=writes), end
+    return None, None, end
+
+
+def _parting(log: Log, before: Log) -> int:
+    """The first entry at which two readings of a log have different terms; 0 where they have not."""
+    found = [
+        max(run.first, other.first)
+        for run in log.runs
+        for other in before.runs
+        if run.term != other.term and max(run.first, other.first) <= min(run.last, other.last)
+    ]
+    holes = [first for first, last in before.unreadable.runs if log.term_at(first) and log.last[0] > before.last[0]]
+    return min([*found, *holes], default=0)
+
+
+def _no_clients(entry: Entry | None) -> bool:
+    """Whether an entry is known to be nobody's write."""
+    if entry is None:
+        return False
+    if entry.type != messages.ENTRY_NORMAL or not entry.data:
+        return True
+    try:
+        request = requests.request_of(entry)
+    except WireError:
+        return False
+    return isinstance(request, requests.Other) and request.membership
+
+
+def _blank(log: Log) -> bool:
+    """Whether a log holds nothing but its bootstrap: from its first entry on, whole, and no client wrote any of it."""
+    if not log.runs or log.runs[0].first != 1 or len(log.entries) != log.last[1]:
+        return False
+    if any(mark.index for mark in log.marks):
+        return False
+    return all(_no_clients(entry) for entry in log.entries.values())
+
+
+def _born_term(log: Log) -> int:
+    """The term in which a log was begun: 1 where its first entries are its own, the term of its first hard state where that comes
+    before them; 0 where its first file is gone.
+
+    Who founds a cluster (or is restored) writes the members' entries with its first hard state, entries first (etcd, wal.Save):
+    of term 1, or of a later one that it has just heard of, if the others were quicker. Who joins has no entries before it has
+    heard of the leader's term, and answered.
+    """
+    if log.segments[0].seq:
+        return 0
+    with contextlib.suppress(EtcdFileError):
+        for record in itertools.islice(wal.records_of(log.wal_dir), wal.BEGINNING):
+            if record.type == walchain.ENTRY:
+                return 1
+            if record.type == walchain.STATE and record.sound:
+                return messages.decode_hard_state(record.data).term
+    return 0
+
+
+def _shared_changes(entries: list[Entry]) -> tuple[int, ...]:
+    """The entries that change members, versions or users."""
+    found = []
+    for entry in entries:
+        with contextlib.suppress(WireError):
+            request = requests.request_of(entry)
+            if isinstance(request, requests.Other) and (request.membership or request.what == "auth"):
+                found.append(entry.index)
+    return tuple(found[-1024:])
+
+
+def _compactions(entries: list[Entry]) -> tuple[int, ...]:
+    """The revisions to which entries compact."""
+    found = []
+    for entry in entries:
+        with contextlib.suppress(WireError):
+            request = requests.request_of(entry)
+            if isinstance(request, requests.Compaction):
+                found.append(request.revision)
+    return tuple(sorted(set(found))[-MOST_COMPACTIONS:])
 
 
 def _start_snap(log: Log, snaps: tuple[SnapFile, ...]) -> SnapFile | None:
@@ -128,54 +264,3 @@ def _refusals(log: Log, start: SnapFile | None, consistent: int, *, db_there: bo
 def peer_of(one: MemberRecord) -> Peer:
     """A recorded member as evidence."""
     return Peer(id=one.id, name=one.name, peer_urls=one.peer_urls, client_urls=one.client_urls, learner=one.learner)
-
-
-def _peers(log: Log, start: SnapFile | None) -> tuple[Peer, ...]:
-    """The members that the .snap file names, and those that the log's configuration changes do."""
-    found = {one.id: peer_of(one) for one in (start.members if start else ())}
-    for entry in log.conf_changes:
-        try:
-            for change in messages.decode_conf_change(entry):
-                said = json.loads(change.context or b"null")
-                if isinstance(said, dict) and said.get("peerURLs"):
-                    urls = tuple(str(one) for one in said["peerURLs"])
-                    known = found.get(change.node_id)
-                    name = str(said.get("name") or (known.name if known else ""))
-                    found[change.node_id] = Peer(id=change.node_id, name=name, peer_urls=urls)
-        except (WireError, ValueError, TypeError, RecursionError):
-            continue
-    return tuple(found.values())
-
-
-def _voter_sets(log: Log, start: SnapFile | None, facts: DbFacts | None) -> tuple[VoterSet, ...]:
-    """Every voter set in force from where the log is read on; a change counts from the entry that makes it."""
-    state, index = ConfState(), 0
-    if start is not None:
-        state, index = start.conf_state, start.index
-    else:
-        for mark in log.marks:
-            if (
-                mark.conf_state is not None
-                and mark.index >= index
-                and mark.index < (log.runs[0].first if log.runs else 0)
-            ):
-                state, index = mark.conf_state, mark.index
-    if not state.voters and log.runs and log.runs[0].first > 1:
-        # Neither a .snap nor a mark tells: the db's own list does, up to the entry that it has applied.
-        if facts is None or not facts.members:
-            return ()
-        index = facts.consistent_index
-        state = ConfState(
-            voters=tuple(sorted(one.id for one in facts.members if not one.learner)),
-            learners=tuple(sorted(one.id for one in facts.members if one.learner)),
-        )
-    out = [VoterSet(index=index, voters=state.voters, learners=state.learners)] if state.voters else []
-    for entry in log.conf_changes:
-        if entry.index <= index:
-            continue
-        try:
-            state = messages.apply_conf_changes(state, messages.decode_conf_change(entry))
-        except WireError:
-            continue
-        out.append(VoterSet(index=entry.index, voters=state.voters, learners=state.learners))
-    return tuple(out)

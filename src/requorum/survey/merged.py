@@ -15,7 +15,18 @@ An entry that neither proves is taken only if its term may stand there, and is s
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Piece, Run, TermRun, Unknown
+from requorum.survey.evidence import (
+    DbEvidence,
+    Footing,
+    Fork,
+    LogEvidence,
+    MemberEvidence,
+    Piece,
+    Run,
+    TermRun,
+    Unknown,
+)
+from requorum.survey.lineage import agrees, heads
 from requorum.survey.runs import minus
 
 _NO_TERM = 1 << 62
@@ -45,8 +56,10 @@ class _Stretch:
     proven: bool = True
 
 
-def routes(members: Sequence[MemberEvidence], without: Sequence[str] = ()) -> tuple[Route, ...]:
-    """The best route of each cluster that the members' logs belong to, where it takes more than one member's own log.
+def routes(
+    members: Sequence[MemberEvidence], without: Sequence[str] = (), forks: Sequence[Fork] = ()
+) -> tuple[Route, ...]:
+    """The best route of each history that the members' logs tell, where it takes more than one member's own log.
 
     Best is what leads furthest; then the db that leaves least to replay. The dbs of members ``without`` do not count.
     """
@@ -56,10 +69,18 @@ def routes(members: Sequence[MemberEvidence], without: Sequence[str] = ()) -> tu
         group = [one for one in members if isinstance(one.log, LogEvidence) and one.log.cluster_id == cluster]
         own = [one for one in members if one in group or (isinstance(one.log, Unknown) and len(clusters) == 1)]
         own = [one for one in own if one.name not in without]
-        best = _best(group, own)
-        if best is not None:
-            found.append(best)
-    return tuple(found)
+        for head in heads(group, forks):
+            along = [one for one in group if agrees(one, head, forks)]
+            best = _best(head, along, [one for one in own if one in along or isinstance(one.log, Unknown)])
+            if best is not None:
+                found.append(best)
+    elsewhere = {
+        one.name: one.log.wal_dir for one in members if isinstance(one.log, LogEvidence) and one.log.cut_by_etcd
+    }
+    return tuple(
+        replace(one, pieces=tuple(replace(piece, wal_dir=elsewhere.get(piece.member, "")) for piece in one.pieces))
+        for one in found
+    )
 
 
 def _log(member: MemberEvidence) -> LogEvidence:
@@ -67,32 +88,61 @@ def _log(member: MemberEvidence) -> LogEvidence:
     return member.log
 
 
-def _best(group: Sequence[MemberEvidence], bases: Sequence[MemberEvidence]) -> Route | None:
-    followed = max(group, key=lambda one: _log(one).last)
+def _best(followed: MemberEvidence, group: Sequence[MemberEvidence], bases: Sequence[MemberEvidence]) -> Route | None:
+    """The best route of one history; onto a db that was altered only where there is no other."""
     stretches = _history(followed, [one for one in group if one is not followed])
-    found: list[Route | None] = []
-    reached = 0
-    for base in bases:
-        if isinstance(base.db, DbEvidence) and base.db.sound and _lies_on(base.db, stretches):
-            reached = max(reached, base.db.applied_index)
-            near = stretches if base is followed else _nearest(base, stretches)
-            found.append(_route(followed.name, base, base.db.applied_index, near))
-    alone = _route(followed.name, None, 0, stretches)
-    found.append(alone if alone is not None and alone.to_index > reached else None)
-    best = max(
-        (one for one in found if one is not None),
-        key=lambda one: (one.to_index, all(piece.proven for piece in one.pieces), one.from_index),
-        default=None,
-    )
+    sound = [
+        one
+        for one in bases
+        if isinstance(one.db, DbEvidence)
+        and one.db.sound
+        and _lies_on(one.db, stretches)
+        and _kind(one) not in _NO_BASE
+    ]
+    whole = [one for one in sound if _kind(one) != "altered"]
+    # What a log says that a restore began comes on top of a db; so may one whose beginning cannot be read.
+    begins = {_log(one).restored_at for one in group}
+    empty = 0 in begins and begins <= {0, None}
+    best = _furthest(followed, stretches, whole, empty) or _furthest(followed, stretches, sound, empty)
     if best is None or (best.base is not None and {piece.member for piece in best.pieces} == {best.base.name}):
         return None
     return best
 
 
+def _furthest(
+    followed: MemberEvidence, stretches: Sequence[_Stretch], bases: Sequence[MemberEvidence], empty: bool
+) -> Route | None:
+    found: list[Route | None] = []
+    reached = 0
+    for base in bases:
+        assert isinstance(base.db, DbEvidence)
+        reached = max(reached, base.db.applied_index)
+        near = stretches if base is followed else _nearest(base, stretches)
+        found.append(_route(followed.name, base, base.db.applied_index, near))
+    alone = _route(followed.name, None, 0, stretches) if empty else None
+    found.append(alone if alone is not None and alone.to_index > reached else None)
+    return max(
+        (one for one in found if one is not None),
+        key=lambda one: (one.to_index, all(piece.proven for piece in one.pieces), one.from_index),
+        default=None,
+    )
+
+
 def _lies_on(db: DbEvidence, stretches: Sequence[_Stretch]) -> bool:
     """Whether a db's last entry is one of this history, as far as the terms tell (3.4 does not save the term)."""
+    if db.applied_index != db.consistent_index:
+        return True  # its index and term are refuted already; its records lie where its own log wrote them
     term = _term_at(stretches, db.consistent_index)
     return not term or not db.term or term == db.term
+
+
+_NO_BASE = ("refuted", "unclear")
+"""Of dbs onto which no log can be replayed: another's, or of nobody knows which entry."""
+
+
+def _kind(member: MemberEvidence) -> str:
+    footing = member.db.footing if isinstance(member.db, DbEvidence) else None
+    return footing.kind if isinstance(footing, Footing) else ""
 
 
 def _term_at(stretches: Iterable[_Stretch | TermRun], index: int) -> int:

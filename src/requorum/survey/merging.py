@@ -13,6 +13,7 @@ from requorum.survey import disks, logs, merged
 from requorum.survey.evidence import (
     Checked,
     DbEvidence,
+    Fork,
     LogEvidence,
     MemberEvidence,
     MergedLog,
@@ -39,6 +40,7 @@ def merge(
     *,
     in_full: bool,
     without: Sequence[str] = (),
+    forks: Sequence[Fork] = (),
 ) -> tuple[MergedLog, ...]:
     """The logs that are worth putting together; exact where every file was read in full, a bound otherwise. The dbs of
     members ``without`` are not built on."""
@@ -46,9 +48,9 @@ def merge(
 
     def where(name: str) -> tuple[Connection, str]:
         member = _named(members, name)
-        return at(member), member.wal_dir
+        return at(member), member.log.wal_dir if isinstance(member.log, LogEvidence) else member.wal_dir
 
-    for route in merged.routes(members, without):
+    for route in merged.routes(members, without, forks):
         tail = _exact(route, members, where) if in_full else None
         found.append(
             MergedLog(
@@ -65,6 +67,7 @@ def fetch(pieces: Iterable[Piece], where: Where) -> Iterator[tuple[bytes, ...]]:
     """The entries of some pieces, encoded, a few megabytes at a time. Raises RequorumError when one cannot be had."""
     for piece in pieces:
         host, wal_dir = where(piece.member)
+        wal_dir = piece.wal_dir or wal_dir
         first = piece.first
         while first <= piece.last:
             try:

@@ -1,4 +1,5 @@
 """A member on a host that has no Python: its log is fetched and read here, of its db only the few pages that tell what it is.
+The log is compared with others' as any; the records of the db are compared with nothing.
 
 What is fetched lies in a folder of mode 0700 on this machine, and is removed as soon as it is read. The db stays where it
 is: ``etcdutl snapshot status`` reads it in full there, once nothing runs on it.
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.etcdfiles import bbolt, datadir, mvcc
+from requorum.etcdfiles import bbolt, datadir, mvcc, wal
 from requorum.etcdfiles.datadir import Layout
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files, programs, shell
@@ -29,13 +30,22 @@ FIRST_PAGE = 16384
 TOGETHER = 4
 """So many pages are fetched at a time: one may span several."""
 STATUS_SECONDS = 1800.0
+LOGS = ("*.wal", "*.wal.broken*")
+"""A log's segments, and what they were before etcd repaired them by cutting."""
 
 
 def read_member(
-    host: Shell, data_dir: str, wal_dir: str, *, in_full: bool
+    host: Shell,
+    data_dir: str,
+    wal_dir: str,
+    *,
+    in_full: bool,
+    inner: str = "member",
+    key: bytes = b"",
+    live: bool = False,
 ) -> tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown]:
     """As :func:`requorum.survey.disks.read_member`, but for the tail: it is not replayed in thought."""
-    there = datadir.layout_of(data_dir, wal_dir)
+    there = datadir.layout_of(data_dir, wal_dir, inner)
     work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
     try:
         here = datadir.layout_of(str(work / "data"), str(work / "wal"))
@@ -43,29 +53,42 @@ def read_member(
         os.makedirs(here.wal_dir)
         why = _fetch_logs(host, there, here)
         db = _db(host, there.db, Path(here.db), in_full=in_full)
-        found, log, _ = disks.read_member(here.data_dir, here.wal_dir, in_full=False)
+        _, log, _ = disks.read_member(here.data_dir, here.wal_dir, in_full=False, key=key, live=live)
         if why:
             log = Unknown(unknown=why)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if isinstance(log, LogEvidence):
+        read = log.wal_dir
         log = _renamed(log, {here.wal_dir: there.wal_dir, here.snap_dir: there.snap_dir})
-        log = dataclasses.replace(log, wal_dir=there.wal_dir)
-    del found
+        disks.hashes_moved(read, _name(host, log.wal_dir))
     return db, log, Unknown(unknown="there is no Python on its host to replay the log with")
 
 
 def _fetch_logs(host: Shell, there: Layout, here: Layout) -> str:
     """The WAL and the .snap files; returns why they cannot be had."""
-    return _fetch_files(host, there.wal_dir, here.wal_dir, "*.wal") or _fetch_files(
-        host, there.snap_dir, here.snap_dir, "*.snap"
+    return _fetch_files(host, there.wal_dir, here.wal_dir, *LOGS) or _fetch_files(
+        host, there.snap_dir, here.snap_dir, "*.snap", "*.snap"
     )
 
 
-def _fetch_files(host: Shell, source: str, target: str, pattern: str) -> str:
-    """The files of a folder whose names fit; returns why they cannot be had."""
-    script = 'cd "$1" || exit 44; exec find . -maxdepth 1 -name "$2" -type f -print0 | tar --null -T - -S -cf -'
-    status, raw, said = host.sh(script, source, pattern, seconds=600)
+def _name(host: Shell, wal_dir: str) -> str:
+    """What a log on a host is called where logs of this machine go by their folder."""
+    return f"{host.name}:{wal_dir}"
+
+
+def sums(host: Shell, wal_dir: str, ranges: tuple[tuple[int, int], ...]) -> tuple[int | None, ...]:
+    """As :func:`requorum.survey.disks.sums`, of what was fetched."""
+    return disks.sums(_name(host, wal_dir), ranges)
+
+
+def _fetch_files(host: Shell, source: str, target: str, pattern: str, other: str) -> str:
+    """The files of a folder whose names fit one of two patterns; returns why they cannot be had."""
+    script = (
+        'cd "$1" || exit 44; exec find . -maxdepth 1 \\( -name "$2" -o -name "$3" \\) -type f -print0 | '
+        "tar --null -T - -S -cf -"
+    )
+    status, raw, said = host.sh(script, source, pattern, other, seconds=600)
     if status:
         return f"{source}: {said.splitlines()[-1] if said else 'it cannot be read'}"
     _unpack(raw, target)
@@ -150,7 +173,9 @@ def _renamed(log: LogEvidence, names: dict[str, str]) -> LogEvidence:
             path = path.replace(here, there)
         return path
 
-    return dataclasses.replace(log, faults=tuple(dataclasses.replace(one, path=real(one.path)) for one in log.faults))
+    faults = tuple(dataclasses.replace(one, path=real(one.path)) for one in log.faults)
+    cut = dataclasses.replace(log.cut_off, path=real(log.cut_off.path)) if log.cut_off is not None else None
+    return dataclasses.replace(log, wal_dir=real(log.wal_dir), faults=faults, cut_off=cut)
 
 
 def read_place(host: Shell, layout: Layout) -> Place | Unknown:
@@ -198,11 +223,12 @@ def read_snapshot(host: Shell, path: str, name: str, *, in_full: bool) -> Snapsh
 def entries(host: Shell, wal_dir: str, first: int, last: int, at_most: int) -> tuple[bytes, ...]:
     """As :func:`requorum.survey.logs.entries`, but all at once: the log is fetched for it."""
     work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
+    folder, name = os.path.split(wal_dir) if wal.is_broken_copy(wal_dir) else (wal_dir, "")
     try:
-        why = _fetch_files(host, wal_dir, str(work), "*.wal")
+        why = _fetch_files(host, folder, str(work), *LOGS)
         if why:
             raise EtcdFileError(wal_dir, why)
-        return logs.entries(str(work), first, last, 1 << 62)
+        return logs.entries(str(work / name), first, last, 1 << 62)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -215,6 +241,7 @@ def register() -> None:
         disks.read_snapshot: read_snapshot,
         mvcc.read_facts: _facts,
         logs.entries: entries,
+        disks.sums: sums,
     }
     shell.THERE.update(ours)
     shell.MADE_OF_OTHERS.add(disks.read_process)
