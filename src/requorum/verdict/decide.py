@@ -1,307 +1,339 @@
 """From a survey to a verdict."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
 from requorum.survey.evidence import (
     DbEvidence,
-    Fault,
     LiveEvidence,
-    MemberEvidence,
     Survey,
     Unknown,
 )
-from requorum.verdict import values
+from requorum.verdict import around, hazards, values, versions
+from requorum.verdict.audit import audit_source, audit_start
 from requorum.verdict.basis import basis
-from requorum.verdict.membership import Electorate, electorate, majority
-from requorum.verdict.newest import newest_of
-from requorum.verdict.sources import counting, ranked
-from requorum.verdict.startasis import start_as_is, why_not
+from requorum.verdict.findings import member_findings, not_seen
+from requorum.verdict.living import IN_FLIGHT, Living, living
+from requorum.verdict.membership import Electorate, electorates
+from requorum.verdict.newest import Newest, newest_of, supported
+from requorum.verdict.rules import Facts, rule_for
+from requorum.verdict.sources import counting, last_resort, loss_order, of_another_life, ranked
+from requorum.verdict.startasis import start_as_is
 from requorum.verdict.values import Basis, Finding, Loss, Source, StartAsIs, Verdict
-from requorum.verdict.versions import known_faults
+from requorum.verdict.words import cluster_name, loss_text, read_proof, source_proof, start_proof, start_summary
 
-EXPIRES_SOON_DAYS = 14
-CLOCKS_APART_SECONDS = 2.0
+_HOLDS_MORE = ("ahead of every disk", "was served")
+"""What is found where something else holds more than the disks of this cluster: they are not started as if they were all."""
+PARTED_EARLY = 32
+"""Entries: histories that parted so early have hardly more than their bootstrap in common."""
+_STRAYS = (
+    "the only disks that hold data do not count as this cluster's (the findings say why): only you can tell whether to go on "
+    "from one of them"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """The cluster along one of the histories that its logs tell, and what can be made of it."""
+
+    cluster: Electorate
+    newest: Newest
+    sources: tuple[Source, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def loss(self) -> tuple[bool, int, bool, bool]:
+        """What its best source loses, for comparing."""
+        return loss_order(self.sources[0].loss) if self.sources else (True, 1 << 62, True, True)
+
+    @property
+    def nothing_aside(self) -> bool:
+        """Whether no other history holds a write that this one lacks."""
+        return not any(one.writes for one in self.newest.aside)
 
 
 def decide(survey: Survey) -> Verdict:
-    """The verdict on a survey. Pure: the same survey gives the same verdict."""
-    cluster = electorate(survey)
-    together = counting(survey, cluster)
-    newest = newest_of(cluster, together)
-    sources, about_snapshots = ranked(survey, cluster, together, newest)
-    found = basis(newest, cluster)
-    findings = [*cluster.findings, *about_snapshots, *_member_findings(survey, cluster)]
-
-    def verdict(kind: str, summary: str, proof: tuple[str, ...] = (), start: StartAsIs | None = None) -> Verdict:
-        return Verdict(
-            kind=kind,  # type: ignore[arg-type]
-            cluster=cluster_name(survey.cluster, cluster.cluster_id),
-            cluster_id=cluster.cluster_id,
-            probable=not survey.verified,
-            summary=summary,
-            proof=proof,
-            findings=tuple(findings),
-            start=start,
-            sources=sources,
-            unsurveyed=cluster.unsurveyed,
-            refusal=_refusal(survey, cluster),
-            basis=found,
-            differences=cluster.differences,
-            tie=cluster.tie,
+    """The verdict on a survey, by the table of rules. Pure: the same survey gives the same verdict."""
+    cases = [_case(survey, one) for one in electorates(survey)]
+    case, histories = _chosen(survey, cases)
+    cluster = case.cluster
+    alive = _beside(living(survey, cluster), survey, case)
+    start, why_not_start = start_as_is(survey, cluster, case.newest)
+    ahead = [one for one in case.findings if any(words in one.text for words in _HOLDS_MORE)]
+    if start is not None and ahead:
+        start, why_not_start = None, f"{ahead[0].subject}: {ahead[0].text}"
+    asked = _another_life(survey, case)
+    lives = _two_lives(survey, case)
+    altered = _altered_ahead(case) if start is None else ""
+    if asked or lives or altered:
+        histories = "open"
+    strays = () if any(one.sources for one in cases) or alive.led else _strays(survey)
+    several = (bool(cluster.ambiguous) and not cluster.tie) or bool(strays)
+    undecided = several or bool(cluster.tie) or histories == "open"
+    sources = _all_sources(cases, cluster.ambiguous) if undecided and len(cases) > 1 else case.sources or strays
+    doubt = audit_start(survey, start) if start else audit_source(survey, sources[0]) if sources else ""
+    rule = rule_for(
+        Facts(
+            clusters="several" if several else "one",
+            alive=alive.alive,  # type: ignore[arg-type]
+            conflict=alive.conflict,  # type: ignore[arg-type]
+            data="tie" if cluster.tie else "same",
+            histories=histories,
+            start="can" if start is not None else "cannot",
+            sources="some" if sources else "none",
+            audit="disagrees" if doubt else "agrees",
+            read="not all" if _unread(survey) or around.hidden(survey) else "all",
         )
-
-    if cluster.ambiguous:
-        return verdict(values.UNDECIDED, cluster.ambiguous)
-    alive = _alive(survey, cluster)
-    if alive:
-        return verdict(*alive)
-    start, why_not_start = start_as_is(survey, cluster)
-    if start is not None:
-        return verdict(values.START_AS_IS, _start_summary(start), (*_read_proof(found), *_start_proof(start)), start)
-    if not sources:
-        return verdict(values.NOTHING, "no disk and no snapshot holds anything that can be used")
-    best = sources[0]
-    return verdict(
-        values.REBUILD,
-        f"rebuild from {best.id}: {loss_text(best.loss)}",
-        (f"not started as is: {why_not_start}", *_read_proof(found), *_source_proof(best)),
+    )
+    found = basis(case.newest, cluster)
+    if rule.outcome != values.START_AS_IS:
+        start = None
+    why = _refusals(survey, cluster, rule.outcome)
+    summary, proof = _told(rule.letter, survey, case, alive, start, sources, why_not_start, found, doubt)
+    return Verdict(
+        kind=rule.outcome,  # type: ignore[arg-type]
+        cluster=cluster_name(survey.cluster, cluster.cluster_id),
+        cluster_id=cluster.cluster_id,
+        probable=not survey.verified,
+        summary=summary,
+        proof=proof,
+        findings=(*cluster.findings, *case.findings, *_living_findings(alive), *member_findings(survey, cluster)),
+        start=start,
+        sources=sources,
+        unsurveyed=cluster.unsurveyed,
+        refusal=why[0],
+        refusal_hint=why[1],
+        rebuild_refusal=why[2],
+        rebuild_hint=why[3],
+        basis=found,
+        differences=cluster.differences,
+        tie=cluster.tie,
+        rule=rule.letter,
     )
 
 
-def cluster_name(name: str, cluster_id: int) -> str:
-    """The name that an operator types to confirm: the inventory's, and the first 8 digits of the cluster id."""
-    digits = f"{cluster_id:016x}"[:8] if cluster_id else "00000000"
-    return f"{name}-{digits}" if name else digits
-
-
-def loss_text(loss: Loss) -> str:
-    """A loss in words."""
-    if not loss.known:
-        return f"loss cannot be known, because {loss.why[0]}" if loss.why else "loss cannot be known"
-    if loss.at_most == 0:
-        words = "no write lost" if not loss.unproven else "no write lost that the disks still show"
-    elif loss.exact:
-        words = f"{loss.at_most} write{'s' if loss.at_most > 1 else ''} lost"
-    else:
-        words = f"at most {loss.at_most} write{'s' if loss.at_most > 1 else ''} lost"
-    return words + (" (unproven)" if loss.unproven else "")
-
-
-def _alive(survey: Survey, cluster: Electorate) -> tuple[str, str] | None:
-    """Rule 1: a quorum lives."""
-    led = [
-        member
-        for member in cluster.counted
-        if isinstance(member.live, LiveEvidence)
-        and member.live.leader
-        and cluster.cluster_id in (0, member.live.cluster_id)
-    ]
-    if not led:
-        return None
-    voters = len(cluster.voters) or len(survey.members)
-    if len(led) < majority(voters):
-        return None
-    missing = [member.name for member in survey.members if member not in led]
-    if missing:
-        return values.REPLACE_MEMBERS, (
-            f"{len(led)} of {voters} members serve and have a leader; replace {', '.join(missing)} (never restore one)"
+def _case(survey: Survey, cluster: Electorate) -> _Case:
+    together = counting(survey, cluster)
+    newest = newest_of(cluster, together, survey.forks, survey.members)
+    sources, findings = ranked(survey, cluster, together, newest)
+    aside = tuple(
+        Finding(
+            level="danger",
+            subject=" and ".join(one.names),
+            text=f"tells another history than {cluster.head.name if cluster.head else 'the others'} from entry {one.fork} on, "
+            f"with at most {one.writes} writes in it (a member started with --force-new-cluster? a cluster made anew?)",
         )
-    return values.HEALTHY, f"all {len(led)} members serve and have a leader"
+        for one in newest.aside
+        if set(one.names) & {rival.name for rival in cluster.rivals}
+    )
+    return _Case(cluster=cluster, newest=newest, sources=sources, findings=(*findings, *aside))
 
 
-def _refusal(survey: Survey, cluster: Electorate) -> str:
+def _chosen(survey: Survey, cases: Sequence[_Case]) -> tuple[_Case, Literal["one", "decided", "open"]]:
+    """The history to go on with, and whether there was anything to choose.
+
+    One that loses nothing that another holds is chosen; else one that a majority of those holds who voted before the
+    histories parted, if they parted late (a member was forced to be a cluster of its own) or it also loses least (a majority
+    that was made anew parted at the very beginning). Anything else is the operator's to decide.
+    """
+    ids = {one.cluster.cluster_id for one in cases}
+    if len(cases) == 1 or len(ids) > 1:
+        return cases[0], "one"
+    best = min(cases, key=lambda one: (not one.nothing_aside, one.loss))
+    if best.nothing_aside:
+        return best, "decided"
+    least = min(one.loss for one in cases)
+    for one in cases:
+        if not supported(one.cluster, survey.forks):
+            continue
+        early = any(aside.fork <= PARTED_EARLY for aside in one.newest.aside)
+        if one.loss[:2] <= least[:2] or (not early and not one.newest.unproven):
+            return one, "decided"
+    return best, "open"
+
+
+def _beside(alive: Living, survey: Survey, case: _Case) -> Living:
+    """What lives, held against snapshots and dbs that lie about: one that is ahead of it means that it went back in time."""
+    if alive.alive == "none" or alive.conflict != "none":
+        return alive
+    served = max(one.live.revision for one in alive.led if isinstance(one.live, LiveEvidence))
+    for one in case.findings:
+        revision = next(
+            (
+                each.db.revision
+                for each in survey.snapshots
+                if each.path == one.subject and isinstance(each.db, DbEvidence)
+            ),
+            0,
+        )
+        if _HOLDS_MORE[0] in one.text and revision > served + IN_FLIGHT:
+            names = " and ".join(each.name for each in alive.led)
+            text = (
+                f"{one.subject} holds revision {revision}, and {names}, which serve, come to {served} only (if they were "
+                f"restored from something older on purpose, move that file away)"
+            )
+            return replace(alive, conflict="false quorum", text=text)
+    return alive
+
+
+def _another_life(survey: Survey, case: _Case) -> str:
+    """A snapshot that was given although it is of another life of this cluster, and ahead of its disks: they may have been
+    made anew by mistake."""
+    given = {one.name for one in survey.snapshots if not one.found}
+    return next((one.id for one in case.sources if one.last_resort and one.id in given), "")
+
+
+def _all_sources(cases: Sequence[_Case], why: str) -> tuple[Source, ...]:
+    """The sources of every history or cluster, each once, none of them called the right one."""
+    out: dict[str, Source] = {}
+    for case in cases:
+        for one in case.sources:
+            loss = one.loss
+            if why:
+                loss = Loss(at_most=-1, exact=False, why=(why,), unproven=why)
+            out.setdefault(one.id, replace(one, loss=loss))
+    return tuple(sorted(out.values(), key=lambda one: (loss_order(one.loss), -one.revision, one.id)))
+
+
+def _two_lives(survey: Survey, case: _Case) -> tuple[str, ...]:
+    """Members whose dbs are of another life than the logs, where nothing proves that the logs hold all that was acknowledged:
+    each of the two holds what the other lacks. A quick reading cannot tell that from a damaged record."""
+    lives = of_another_life(case.cluster)
+    others = [one for one in case.sources if not one.last_resort and not (one.db and one.member in lives)]
+    return tuple(lives) if survey.verified and others and not any(one.loss.known for one in others) else ()
+
+
+def _altered_ahead(case: _Case) -> str:
+    """What is lost, in words, if nothing is built on a db in which some record was altered, although it goes further than all
+    that can be rebuilt without it: one wrong value against many lost ones."""
+    best = next((one for one in case.sources if one.loss.known), None)
+    for one in case.sources:
+        why = case.cluster.claims.altered.get(one.member, "") if one.db and one.last_resort else ""
+        if why and best is not None and best.loss.at_most > 0 and one.revision > best.revision:
+            return (
+                f"{one.member}'s db: {why}, and leads to revision {one.revision}; what can be rebuilt without it ends at "
+                f"{best.revision} ({best.id})"
+            )
+    return ""
+
+
+def _strays(survey: Survey) -> tuple[Source, ...]:
+    """The dbs of disks that do not count, for when nothing else is left: a removed member's, an impostor's, a copy's."""
+    why = "its disk does not count as one of this cluster's"
+    found = [last_resort(one, why) for one in survey.members if isinstance(one.db, DbEvidence) and one.db.sound]
+    return tuple(sorted(found, key=lambda one: (-one.revision, one.id)))
+
+
+def _unread(survey: Survey) -> list[str]:
+    """What could not be read, and why: no disk is called empty that nobody could look at."""
+    return [
+        f"{one.name}'s db: {one.db.unknown}"
+        for one in survey.members
+        if isinstance(one.db, Unknown) and not_seen(survey, one)
+    ]
+
+
+def _told(
+    letter: str,
+    survey: Survey,
+    case: _Case,
+    alive: Living,
+    start: StartAsIs | None,
+    sources: Sequence[Source],
+    why_not_start: str,
+    found: Basis | None,
+    doubt: str,
+) -> tuple[str, tuple[str, ...]]:
+    """The verdict in words, and the proof, for each row of the table."""
+    cluster = case.cluster
+    led = ", ".join(one.name for one in alive.led)
+    if letter in ("A", "G"):
+        return cluster.ambiguous or _STRAYS, ()
+    if letter in ("B", "C"):
+        what = "a false quorum" if letter == "B" else "not healthy"
+        return f"{what}: {alive.text}; decide which to keep, then type requorum fence, and recover", ()
+    if letter == "D":
+        return f"all {len(alive.led)} members serve and have a leader", ()
+    if letter == "E":
+        missing = [one for one in survey.members if one not in alive.led]
+        unseen = [one.name for one in missing if not_seen(survey, one)]
+        ill = [one.name for one in missing if one.name not in unseen]
+        voters = len(cluster.voters) or len(survey.members)
+        words = [f"{len(alive.led)} of {voters} members serve and have a leader"]
+        words += [f"replace {', '.join(ill)} (never restore one)"] if ill else []
+        words += [f"{', '.join(unseen)} could not be looked at: nothing is said of it"] if unseen else []
+        return "; ".join(words), ()
+    if letter == "F":
+        return (
+            f"{led} answers with a leader, and what lives is not stopped by itself: requorum fence, if it must be",
+            (),
+        )
+    if letter == "H" and (asked := _another_life(survey, case)):
+        return (
+            f"{asked} is of another life of this cluster, and ahead of its disks: only you can tell which to keep",
+            (),
+        )
+    if letter == "H" and (lives := _two_lives(survey, case)):
+        return (
+            f"{' and '.join(lives)}: the db is of another life than the logs, and each holds what the other lacks: only you "
+            f"can tell which to keep"
+        ), read_proof(found)
+    if letter == "H" and (altered := _altered_ahead(case)):
+        return f"{altered}: only you can tell which to keep", read_proof(found)
+    if letter == "H":
+        return (
+            "the logs tell several histories under one name, and each holds what the others lack: "
+            "only you can tell which to keep"
+        ), read_proof(found)
+    if letter in ("M", "N"):
+        return f"the loss was computed twice, and the two do not agree: {doubt}; only you can tell what to keep", ()
+    if start is not None:
+        aside = [around.renamed(one) for one in survey.members if one.name in start.members and around.renamed(one)]
+        first = f"; first rename {', '.join(aside)} to member" if aside else ""
+        return start_summary(start, found) + first, (*read_proof(found), *start_proof(start, found))
+    if letter == "K":
+        return around.NOTHING, ()
+    if letter == "L":
+        unread = f"nothing that was read can be used, but not everything could be read: {'; '.join(_unread(survey))}"
+        return unread if _unread(survey) else around.hidden(survey), ()
+    best = sources[0]
+    return f"rebuild from {best.id}: {loss_text(best.loss)}", (
+        f"not started as is: {why_not_start}",
+        *read_proof(found),
+        *source_proof(best),
+    )
+
+
+def _living_findings(alive: Living) -> list[Finding]:
+    if alive.conflict == "none":
+        return []
+    return [Finding(level="danger", subject="cluster", text=alive.text)]
+
+
+def _refusal(cluster: Electorate) -> str:
     """Why nothing may be rebuilt or started by requorum, whatever the sources."""
-    with_users = [one.name for one in cluster.counted if isinstance(one.db, DbEvidence) and one.db.auth_enabled]
+    with_users = [
+        one.name
+        for one in cluster.counted
+        if isinstance(one.db, DbEvidence) and one.db.auth_enabled and one.name not in cluster.claims.contradicted
+    ]
     if with_users:
         return (
             f"users and roles are in force in this etcd ({', '.join(with_users)}): requorum cannot prove a recovery "
             f"without a root password, and does not ask for one"
         )
-    old = [
-        f"{one.name} ({one.db.cluster_version})"
-        for one in cluster.counted
-        if isinstance(one.db, DbEvidence) and survey.etcd_version and _minor(one.db) not in ("", _minor_of(survey))
-    ]
-    if old:
-        return (
-            f"etcd {survey.etcd_version} is at hand, but the data is of another minor version: {', '.join(old)}; never "
-            f"recover with another minor version than the one that wrote the data"
-        )
     return ""
 
 
-def _minor(db: DbEvidence) -> str:
-    """The minor version that the members had agreed on; empty where they had not yet. 3.0 is what etcd writes until then
-    (MinClusterVersion), for some seconds after the first start, and no version that anybody runs."""
-    if db.cluster_version.startswith("3.0."):
-        return ""
-    return ".".join(db.cluster_version.split(".")[:2])
-
-
-def _minor_of(survey: Survey) -> str:
-    return ".".join(survey.etcd_version.split(".")[:2])
-
-
-def certificate_faults(member: MemberEvidence) -> tuple[tuple[str, str], ...]:
-    """What is wrong with a member's certificates by its host's clock: (level, what)."""
-    out = []
-    for one in member.certificates:
-        name = one.path.rsplit("/", 1)[-1]
-        days = (one.not_after - member.clock) / 86400
-        if one.fault:
-            out.append(("danger", f"certificate {one.path}: {one.fault}"))
-        elif days < 0:
-            out.append(("danger", f"certificate {name} expired {-days:.1f} days ago: members and clients refuse it"))
-        elif one.not_before > member.clock:
-            hours = (one.not_before - member.clock) / 3600
-            out.append(("danger", f"certificate {name} is valid in {hours:.1f} hours only: is the clock right?"))
-        elif days < EXPIRES_SOON_DAYS:
-            out.append(("warning", f"certificate {name} expires in {days:.0f} days"))
-    return tuple(out)
-
-
-def _host_findings(survey: Survey) -> list[Finding]:
-    """Hosts that cannot be reached, and clocks that are apart."""
-    out = [
-        Finding(level="warning", subject=one.name, text=f"cannot be reached: {one.unreachable}")
-        for one in survey.hosts
-        if one.unreachable
-    ]
-    out += [
-        Finding(level="warning", subject=one.name, text=f"what runs there could not be told: {one.fault}")
-        for one in survey.hosts
-        if one.fault
-    ]
-    out += [
-        Finding(level="info", subject=one.name, text="no Python there: its db is not read in depth, its log is fetched")
-        for one in survey.hosts
-        if not one.python
-    ]
-    seen = [one for one in survey.hosts if not one.unreachable]
-    if seen:
-        ahead = max(seen, key=lambda one: one.clock_ahead)
-        behind = min(seen, key=lambda one: one.clock_ahead)
-        apart = ahead.clock_ahead - behind.clock_ahead
-        if apart > CLOCKS_APART_SECONDS:
-            text = f"its clock is {apart:.0f} s ahead of {behind.name}'s: leases and certificates depend on it"
-            out.append(Finding(level="warning", subject=ahead.name, text=text))
-    return out
-
-
-def _member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
-    out = _host_findings(survey)
-    if faults := known_faults(survey.etcd_version):
-        text = f"etcd {survey.etcd_version} is known to be bad: {'; '.join(faults)}. Upgrade once the cluster is back"
-        out.append(Finding(level="warning", subject="cluster", text=text))
-    for member in survey.members:
-        out += [
-            Finding(level="danger" if level == "danger" else "warning", subject=member.name, text=text)
-            for level, text in certificate_faults(member)
-        ]
-        if member.hindrance:
-            out.append(Finding(level="warning", subject=member.name, text=f"does not run: {member.hindrance}"))
-        out += _faults(member)
-        if member in cluster.counted and not isinstance(member.log, Unknown) and not isinstance(member.db, Unknown):
-            reason = why_not(member)
-            swallow = "swallow" in reason
-            if reason and not (member.log.faults and "is damaged at byte" in reason):
-                text = f"must not start as it is: {reason}"
-                out.append(Finding(level="danger" if swallow else "warning", subject=member.name, text=text))
-        if isinstance(member.live, Unknown) and not isinstance(member.process, Unknown) and member.process.running:
-            pids = ", ".join(str(pid) if pid else "another container's" for pid in member.process.pids)
-            ports = ", ".join(str(port) for port in member.process.ports)
-            text = f"a live process holds these files (pid {pids}" + (f", ports {ports})" if ports else ")")
-            out.append(
-                Finding(level="warning", subject=member.name, text=f"{text}; they may change while they are read")
-            )
-    alarms = sorted({alarm for one in survey.members if isinstance(one.db, DbEvidence) for alarm in one.db.alarms})
-    out += [Finding(level="warning", subject="cluster", text=f"alarm raised: {alarm}") for alarm in alarms]
-    return out
-
-
-def _faults(member: MemberEvidence) -> list[Finding]:
-    out: list[Finding] = []
-    failing: list[Fault] = []
-    for part, what in (("log", member.log), ("db", member.db)):
-        if isinstance(what, Unknown):
-            if what.unknown and not (part == "log" and isinstance(member.db, Unknown)):
-                out.append(Finding(level="warning", subject=member.name, text=f"no {part}: {what.unknown}"))
-            continue
-        for fault in what.faults[:3]:
-            name = fault.path.rsplit("/", 1)[-1]
-            where = f", entry {fault.index}" if fault.index else ""
-            text = f"{part} damaged: {name} at byte {fault.offset}{where}: {fault.detail}"
-            out.append(Finding(level="warning", subject=member.name, text=text))
-        if len(what.faults) > 3:
-            text = f"{part}: {len(what.faults) - 3} more damaged places"
-            out.append(Finding(level="warning", subject=member.name, text=text))
-        failing += [fault for fault in what.faults if fault.kind == "unreadable"]
-    if failing:
-        text = "its disk gives errors (dmesg and SMART say more): do not trust it with data before you know why"
-        out.append(Finding(level="danger", subject=member.name, text=text))
-    return out
-
-
-def _read_proof(found: Basis | None) -> tuple[str, ...]:
-    """Which voters' logs were read to where, and what follows."""
-    if found is None:
-        return ()
-    lines = []
-    for one in found.witnesses:
-        holes = sum(run.count for run in one.unreadable)
-        how = "read to its end" if one.to_end else "not read to its end"
-        how += f", {holes} {'entry' if holes == 1 else 'entries'} unreadable" if holes else ""
-        if one.member != found.follows:
-            how += f", the same as {found.follows}'s up to {one.agrees_to}" if one.agrees_to else ", shares no entry"
-        lines.append(
-            f"log of {one.member}: term {one.term}, index {one.index}, {how}"
-            + ("" if one.votes else " (does not vote)")
-        )
-    if found.voters and found.read >= found.needed:
-        lines.append(
-            f"{found.read} of {found.voters} voters' logs were read to their end: any write that was acknowledged is in "
-            f"at least one of them, and the highest log holds them all ({found.assumption})"
-        )
-    elif found.voters:
-        lines.append(
-            f"only {found.read} of {found.voters} voters' logs were read to their end, {found.needed} are needed for a "
-            f"proof: what only the others held cannot be known"
-        )
-    if found.may_surface:
-        lines.append(
-            f"entry {found.committed} is known to be committed; of what lies behind it, at most {found.may_surface} "
-            f"writes may never have been acknowledged, and come back all the same, as after any change of leader"
-        )
-    return tuple(lines)
-
-
-def _start_summary(start: StartAsIs) -> str:
-    left = f"; {', '.join(one.member for one in start.left_behind)} stays fenced" if start.left_behind else ""
-    return f"no restore is needed: start {', '.join(start.members)}; no write lost{left}"
-
-
-def _start_proof(start: StartAsIs) -> tuple[str, ...]:
-    return (
-        "the members to start are a majority of every voter set in force, and one of them holds the highest log",
-        f"{', '.join(start.first)} start first: nobody with a lower log can be elected without the highest one's vote",
-        f"revision after the start: at least {start.revision}",
-    )
-
-
-def _source_proof(source: Source) -> tuple[str, ...]:
-    what = {
-        values.OWN_LOG: f"replay entries {source.from_index + 1} to {source.to_index} of {source.member}'s log onto its db",
-        values.MERGED_LOG: f"replay entries {source.from_index + 1} to {source.to_index} "
-        + (f"onto {source.member}'s db" if source.db else "onto nothing: the log reaches back to its start"),
-        values.BARE_DB: f"take {source.member}'s db as it is",
-        values.SNAPSHOT: f"restore {source.db}",
-    }[source.kind]
-    how = "exactly" if source.revision_exact else "at most"
-    lines = [f"{what}: {how} revision {source.revision}"]
-    for piece in source.pieces:
-        which = f"entry {piece.first}" if piece.first == piece.last else f"entries {piece.first} to {piece.last}"
-        lines.append(f"  {which} from {piece.member}'s log: {piece.why}")
-    if source.modified:
-        lines.append(f"its db file was last changed {source.modified}; an etcd in a crash loop changes it too")
-    lines += [f"loss: {loss_text(source.loss)}"] + [f"  {why}" for why in source.loss.why]
-    if source.loss.unproven:
-        lines.append(f"unproven: {source.loss.unproven}")
-    return tuple(lines)
+def _refusals(survey: Survey, cluster: Electorate, kind: str) -> tuple[str, str, str, str]:
+    """Why nothing may be done and what to change, then the same for a rebuild alone; what lives is left alone anyway."""
+    if kind in (values.HEALTHY, values.REPLACE_MEMBERS):
+        return "", "", "", ""
+    told = [one for one in cluster.counted if one.name not in cluster.claims.contradicted]
+    rebuild = versions.refusal(survey, told, as_is=False)
+    programs = versions.refusal(survey, told, as_is=True) if kind == values.START_AS_IS else rebuild
+    if always := _refusal(cluster) or around.refusal(survey):
+        return always, "", *rebuild
+    setting = hazards.refusal(survey, survey.members)
+    return (*(setting if setting[0] else programs), *rebuild)

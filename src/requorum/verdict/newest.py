@@ -8,15 +8,21 @@ is in doubt; else it is a bound, with the reason.
 
 Why nothing else can be lost: an acknowledged write is in the logs of a majority of voters, so it is in at least one log
 out of any majority that was read to its end. Without such a majority the loss is counted all the same, and called
-unproven.
+unproven; then what a deposed leader's log holds on its own counts as well, as nothing shows that it was never acknowledged.
+Where another log tells another history, what that holds behind the fork is lost with this one.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, MergedLog, Run, Tail
+from requorum.survey.around_values import Around
+from requorum.survey.evidence import DbEvidence, Fork, LogEvidence, MemberEvidence, MergedLog, Run, Tail, VoterSet
+from requorum.survey.lineage import agrees, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
-from requorum.verdict.membership import Electorate, majority, member_id, read_to_end
+from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
+from requorum.verdict.witnesses import majority, runs_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +35,28 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """What is held aside of the history that is followed, and ``what`` it is: at most ``writes``, behind entry ``fork`` - 1.
+    ``db``: the db that lies with it, where it is a folder beside a data dir."""
+
+    names: tuple[str, ...]
+    fork: int
+    last: int
+    writes: int
+    what: str = "tells another history"
+    db: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Newest:
     """The newest state that the surveyed disks still show.
 
     ``log`` is the highest log (None when no log is left), ``last`` the last entry that is known to have been in it,
     ``point`` the furthest known state of its history, ``extra`` entries at the ends of other logs that nobody can read:
-    they may be of a later term.
+    they may be of a later term. ``aside`` is what other histories hold, ``beside`` what lies in a folder beside a data dir,
+    ``strangers`` what members wrote as another cluster's, where nothing proves that this one's writes are all there.
+    ``unproven``: why something else may be on disks that were not read; ``apart``: why some disk may hold acknowledged writes
+    that nothing else has, and no log of these tells how many.
     """
 
     log: LogEvidence | None
@@ -43,12 +65,32 @@ class Newest:
     extra: Runs
     others: tuple[LogEvidence, ...]
     unproven: str
+    aside: tuple[Aside, ...] = ()
+    beside: tuple[Aside, ...] = ()
+    strangers: tuple[Aside, ...] = ()
+    apart: str = ""
+
+    @property
+    def doubted(self) -> str:
+        """Why a loss is not proven; empty where it is."""
+        return self.unproven or self.apart
+
+    @property
+    def held(self) -> tuple[Aside, ...]:
+        """All that is held aside of the history that is followed."""
+        return (*self.aside, *self.beside, *self.strangers)
 
 
-def newest_of(cluster: Electorate, together: tuple[MergedLog, ...]) -> Newest:
-    """Compute it from the members that count."""
+def newest_of(
+    cluster: Electorate,
+    together: tuple[MergedLog, ...],
+    forks: Sequence[Fork] = (),
+    members: Sequence[MemberEvidence] = (),
+) -> Newest:
+    """Compute it from the members that count, and from what lies beside any member's data dir."""
     logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
-    highest = max(logs, key=lambda one: one.last, default=None)
+    highest = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
+    unproven = _unproven(cluster, forks)
     blank = Newest(log=highest, last=0, point=Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
     best = blank.point
     for member in cluster.counted:
@@ -65,19 +107,180 @@ def newest_of(cluster: Electorate, together: tuple[MergedLog, ...]) -> Newest:
             found_here = Point(index=tail.to_index, revision=tail.revision, doubts=tail.doubts)
             best = max(best, found_here, key=lambda one: (one.index, not one.doubts))
     known = [log.commit for log in logs]
-    known += [one.db.consistent_index for one in cluster.counted if isinstance(one.db, DbEvidence)]
+    known += [known_commit(one) for one in cluster.counted if one.name not in cluster.diverged]
+    known += [index_counted(one, cluster) for one in cluster.counted]
     last = max([*known, best.index, highest.last_index if highest else 0])
     if highest:
         last = max([last, *(run.last for run in highest.unreadable)])
     beyond = [run for one in logs for run in within(one.unreadable, one.last_index + 1, 1 << 62)]
-    return Newest(
+    committed, who = own_words(cluster, "index")
+    if highest and committed > last:
+        unproven = (
+            f"{who} says that entry {committed} was committed, and the disks end at {last}: since then they went back in time, "
+            f"or lost their tails"
+        )
+    newest = Newest(
         log=highest,
         last=last,
         point=best,
         extra=minus(beyond, [Run(first=0, last=last)]) if highest else (),
         others=tuple(one for one in logs if one is not highest),
-        unproven=_unproven(cluster),
+        unproven=unproven,
+        apart=cluster.apart,
+        aside=_aside(cluster, forks, deposed=bool(unproven)),
+        beside=_beside(cluster, last, members),
+        strangers=_strangers(cluster, members) if unproven else (),
     )
+    reach = best.revision + behind(newest, best.index)[0]
+    return newest if newest.apart else replace(newest, apart=_before_a_restore(cluster, members, reach))
+
+
+def _before_a_restore(cluster: Electorate, members: Sequence[MemberEvidence], reach: int) -> str:
+    """Whether data from before a restore lies beside these disks, and may hold more than they do. A restore makes new ids, so
+    its entries cannot be compared with these logs; that it is of the same members their peer URLs tell."""
+    if not any(isinstance(one.log, LogEvidence) and one.log.restored_at for one in cluster.counted):
+        return ""
+    urls = {
+        url
+        for one in cluster.counted
+        if isinstance(one.db, DbEvidence)
+        for peer in one.db.peers
+        for url in peer.peer_urls
+    }
+    found = [
+        (folder.revision + max(folder.last_index - folder.consistent_index, 0), one.name, folder.path)
+        for one in members
+        if isinstance(one.around, Around)
+        for folder in one.around.folders
+        if folder.cluster_id not in (0, cluster.cluster_id)
+        and folder.db
+        and not folder.note
+        and urls & set(folder.urls)
+    ]
+    revision, name, path = max(found, default=(0, "", ""))
+    if revision <= reach:
+        return ""
+    return (
+        f"{name}'s {path} holds data of these members from before they were restored, perhaps up to revision {revision}, and "
+        f"their disks end at {reach}"
+    )
+
+
+def own_words(cluster: Electorate, what: Literal["index", "revision"]) -> tuple[int, str]:
+    """How far the members that count had come, by what their etcds wrote in their own logs since they were started last, and
+    whose words those are; 0 where none says anything. One that runs has gone on since its files were read; one that was made
+    anew in its first term has not been started since, and one that wrote under another id was another member then (a recovery
+    that was rolled back)."""
+    found = [
+        (getattr(one.around.written, what), f"{one.name}'s etcd ({one.around.written.where})")
+        for one in cluster.counted
+        if isinstance(one.around, Around)
+        and isinstance(one.log, LogEvidence)
+        and one.log.last_term > 1
+        and one.around.written.member_id == one.log.member_id
+        and not runs_now(one)
+    ]
+    return max(found, default=(0, ""))
+
+
+def index_counted(member: MemberEvidence, cluster: Electorate) -> int:
+    """The index up to which a db's data goes, as far as it may move the yardstick: 0 for one that is not sound, or that
+    something contradicts."""
+    if not isinstance(member.db, DbEvidence) or not member.db.sound:
+        return 0
+    if member.name in cluster.diverged or member.name in cluster.claims.unfit:
+        return 0
+    return member.db.applied_index
+
+
+def _beside(cluster: Electorate, last: int, members: Sequence[MemberEvidence]) -> tuple[Aside, ...]:
+    """The folder beside a data dir that holds most of this cluster's log beyond all that the disks show: moved there, and
+    forgotten. What the member itself holds now does not matter: it may have been wiped and booted since."""
+    found = [
+        (folder.last_index, folder.path, member.name, folder.db)
+        for member in members
+        if isinstance(member.around, Around) and cluster.cluster_id
+        for folder in member.around.folders
+        if folder.cluster_id == cluster.cluster_id and folder.last_index > last
+    ]
+    if not found:
+        return ()
+    index, path, name, db = max(found)
+    return (
+        Aside(
+            names=(f"{name}'s {path}",),
+            fork=last + 1,
+            last=index,
+            writes=index - last,
+            what="holds more of this history",
+            db=db,
+        ),
+    )
+
+
+def _aside(cluster: Electorate, forks: Sequence[Fork], *, deposed: bool) -> tuple[Aside, ...]:
+    """What the logs of other histories hold; of those that agree with each other, the one that holds most. ``deposed``: also
+    what deposed leaders' logs hold on their own."""
+    head = cluster.head
+    if head is None:
+        return ()
+    leaving = list(cluster.rivals)
+    if deposed:
+        leaving += [one for one in cluster.counted if one is not head and fork_of(one, head, forks)]
+    groups: list[list[MemberEvidence]] = []
+    for one in leaving:
+        if not isinstance(one.log, LogEvidence):
+            continue
+        group = next((group for group in groups if agrees(one, group[0], forks) or agrees(group[0], one, forks)), None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    out = [
+        Aside(
+            names=(one.log.cut_off.path,),
+            fork=one.log.cut_off.fork,
+            last=one.log.cut_off.last,
+            writes=one.log.cut_off.writes,
+        )
+        for one in cluster.counted
+        if isinstance(one.log, LogEvidence) and one.log.cut_off is not None
+    ][:1]
+    for group in groups:
+        told = []
+        for one in group:
+            assert isinstance(one.log, LogEvidence)
+            at = fork_of(one, head, forks)
+            told.append((at, *_from(one.log, at)))
+        out.append(
+            Aside(
+                names=tuple(sorted(one.name for one in group)),
+                fork=min(at for at, _, _ in told),
+                last=max(end for _, end, _ in told),
+                writes=max(writes for _, _, writes in told),
+            )
+        )
+    return tuple(out)
+
+
+def _strangers(cluster: Electorate, members: Sequence[MemberEvidence]) -> tuple[Aside, ...]:
+    """What the logs of other clusters hold: a member that was emptied, or restored by itself, and then served."""
+    out = []
+    for one in members:
+        if not isinstance(one.log, LogEvidence) or one.log.cluster_id in (0, cluster.cluster_id):
+            continue
+        at = 1 + (one.log.restored_at or 0)
+        last, writes = _from(one.log, at)
+        what = "is another cluster's, and holds what was written to it"
+        out.append(Aside(names=(one.name,), fork=at, last=last, writes=writes, what=what))
+    return tuple(out)
+
+
+def _from(log: LogEvidence, at: int) -> tuple[int, int]:
+    """The last entry of a log, and how many from one on may be writes."""
+    end = max([log.last_index, *(run.last for run in log.unreadable)])
+    untold = [Run(first=at, last=min(end, log.classified_above))] if at <= log.classified_above else []
+    return end, count(union(within(log.possible_writes, at, end), within(log.unreadable, at, end), untold))
 
 
 def point_on(tail: Tail, db: DbEvidence, index: int) -> Point:
@@ -140,14 +343,12 @@ def _agreeing(log: LogEvidence, highest: LogEvidence) -> Runs:
     return out
 
 
-def _unproven(cluster: Electorate) -> str:
+def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
     """Why there may be acknowledged writes that no surveyed disk shows; empty when there cannot be."""
     if not cluster.voters:
         return "no log tells who votes"
-    for each in cluster.voter_sets:
-        read = {
-            member_id(member) for member in cluster.counted if read_to_end(member) and member_id(member) in each.voters
-        }
+    for each in (*cluster.standing, *_before_forks(cluster, forks)):
+        read = cluster.read(each.voters)
         if len(read) < majority(len(each.voters)):
             return (
                 f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
@@ -156,11 +357,29 @@ def _unproven(cluster: Electorate) -> str:
     return ""
 
 
+def _before_forks(cluster: Electorate, forks: Sequence[Fork]) -> tuple[VoterSet, ...]:
+    """Who voted where other histories leave this one: a history that has made its own voters proves nothing by them."""
+    if cluster.head is None or not isinstance(cluster.head.log, LogEvidence):
+        return ()
+    out = []
+    for rival in cluster.rivals:
+        at = fork_of(rival, cluster.head, forks)
+        before = [one for one in cluster.head.log.voter_sets if one.index < at]
+        out += before[-1:]
+    return tuple(out)
+
+
+def supported(cluster: Electorate, forks: Sequence[Fork]) -> bool:
+    """Whether a majority of those who voted before other histories left this one holds it."""
+    bases = _before_forks(cluster, forks)
+    return bool(bases) and all(len(cluster.read(one.voters)) >= majority(len(one.voters)) for one in bases)
+
+
 def loss_of(source: Point, shared: int, newest: Newest) -> Loss:
     """What a source loses that stands at ``source``, and shares the newest history up to the entry ``shared``."""
     if newest.log is None:
         why_not = "no log is left to tell what was written after a db was last saved"
-        return Loss(at_most=-1, exact=False, why=(why_not,), unproven=newest.unproven or why_not)
+        return Loss(at_most=-1, exact=False, why=(why_not,), unproven=newest.doubted or why_not)
     why: tuple[str, ...] = source.doubts
     lost = 0
     reached = shared
@@ -170,5 +389,10 @@ def loss_of(source: Point, shared: int, newest: Newest) -> Loss:
         if lost < 0:
             lost, reached = 0, shared
     beyond, reasons = behind(newest, reached)
+    lost += beyond
+    for one in newest.held:
+        if one.writes:
+            lost += one.writes
+            reasons += (f"{' and '.join(one.names)} {one.what} from entry {one.fork} on: at most {one.writes} writes",)
     why = tuple(dict.fromkeys((*why, *reasons)))
-    return Loss(at_most=lost + beyond, exact=not why and not beyond, why=why, unproven=newest.unproven)
+    return Loss(at_most=lost, exact=not why and not beyond, why=why, unproven=newest.doubted)

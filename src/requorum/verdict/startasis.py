@@ -13,23 +13,26 @@ record boundary, which looks clean; the cut one and the slow one are a majority,
 back, throws its acknowledged entries away.
 """
 
-from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail, Unknown
-from requorum.verdict.membership import Electorate, majority, member_id
+from requorum.survey.evidence import DbEvidence, Footing, LogEvidence, MemberEvidence, Survey, Tail, Unknown
+from requorum.survey.lineage import known_commit
+from requorum.verdict.identity import member_id
+from requorum.verdict.membership import Electorate
+from requorum.verdict.newest import Newest, index_counted
 from requorum.verdict.values import LeftBehind, StartAsIs
+from requorum.verdict.witnesses import majority
+
+DRIFT = 64
+"""Entries: an index that is so little ahead of its data is what etcd 3.5.0 to 3.5.2 leave behind (etcd#13766)."""
 
 
-def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, str]:
+def start_as_is(survey: Survey, cluster: Electorate, newest: Newest) -> tuple[StartAsIs | None, str]:
     """The members to start, or why that would not do."""
-    reasons = {
-        member.name: "its data differs from what a majority holds"
-        if member.name in cluster.diverged
-        else why_not(member)
-        for member in cluster.counted
-    }
+    reasons = {member.name: _why_not_here(member, cluster) for member in cluster.counted}
     fit = [member for member in cluster.counted if not reasons[member.name]]
     left = [LeftBehind(member=name, why=why) for name, why in reasons.items() if why]
     counted = {member.name for member in cluster.counted}
     left += [LeftBehind(member=one.name, why="not counted") for one in survey.members if one.name not in counted]
+    meeting = {member_id(member) for member in fit if member.name not in cluster.who.moved}
     if not fit:
         return None, "no member can start: " + "; ".join(f"{one.member}: {one.why}" for one in left)
     if not cluster.voters:
@@ -42,6 +45,9 @@ def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, 
                 f"only {len(there)} of {len(each.voters)} voters could start, {majority(len(each.voters))} are needed"
                 + (f" ({broken})" if broken else "")
             )
+        if len(there & meeting) < majority(len(each.voters)) or (cluster.who.moved and len(cluster.voter_sets) > 1):
+            known = "; ".join(f"{name} at {', '.join(urls)}" for name, urls in sorted(cluster.who.moved.items()))
+            return None, f"the members would look for each other at addresses that they no longer have ({known})"
     logs = {member.name: member.log for member in cluster.counted if isinstance(member.log, LogEvidence)}
     holder, highest = max(((name, log.last) for name, log in logs.items()), key=lambda one: one[1])
     best = max(logs[member.name].last for member in fit)
@@ -50,10 +56,22 @@ def start_as_is(survey: Survey, cluster: Electorate) -> tuple[StartAsIs | None, 
             f"{holder} holds the highest log (term {highest[0]}, index {highest[1]}) and cannot start; the others end at "
             f"term {best[0]}, index {best[1]} and would overwrite what is only there"
         )
+    if max(logs[member.name].last for member in fit if member_id(member) in meeting) < highest:
+        return None, f"{holder} holds the highest log, and the others look for it at an address that it no longer has"
     seen = [log.commit for log in logs.values()]
-    seen += [member.db.consistent_index for member in cluster.counted if isinstance(member.db, DbEvidence)]
+    seen += [known_commit(member) for member in cluster.counted if member.name not in cluster.diverged]
+    seen += [index_counted(member, cluster) for member in cluster.counted]
     if max(seen) > best[1]:
         return None, f"entry {max(seen)} was committed, but the highest log that is left ends at {best[1]}"
+    if newest.unproven:
+        return None, f"it is not proven that nothing else would be lost: {newest.unproven}"
+    for one in newest.held:
+        if one.writes:
+            names = " and ".join(one.names)
+            return (
+                None,
+                f"{names} {one.what} from entry {one.fork} on, with at most {one.writes} writes in it",
+            )
     first = _first(fit, cluster)
     return StartAsIs(
         members=tuple(member.name for member in fit),
@@ -69,10 +87,12 @@ def _last(member: MemberEvidence) -> tuple[int, int]:
 
 def _first(fit: list[MemberEvidence], cluster: Electorate) -> list[MemberEvidence]:
     """A bare majority of the voters, highest logs first; everyone where the voters are just being changed, since what
-    is a bare majority of one set is more than that of another."""
+    is a bare majority of one set is more than that of another. Who has another address than the others know comes later,
+    when a leader can be told."""
     voters = sorted((one for one in fit if member_id(one) in cluster.voters), key=_last, reverse=True)
     if len(cluster.voter_sets) > 1:
         return voters
+    voters = [one for one in voters if one.name not in cluster.who.moved]
     return voters[: majority(len(cluster.voters))]
 
 
@@ -84,6 +104,19 @@ def _least_revision(first: list[MemberEvidence], cluster: Electorate) -> int:
     dbs = [one.db.revision for one in electable if isinstance(one.db, DbEvidence)]
     known = [one.tail.revision for one in electable if isinstance(one.tail, Tail) and not one.tail.doubts]
     return min(known) if len(known) == len(electable) else min(dbs)
+
+
+def _why_not_here(member: MemberEvidence, cluster: Electorate) -> str:
+    """Why a member must not be started, by its own disk or by those of the others."""
+    if member.name in cluster.who.copies:
+        return cluster.who.copies[member.name]
+    if cluster.voter_sets and member_id(member) not in (*cluster.voters, *cluster.voter_sets[-1].learners, 0):
+        return "the log removes it from the cluster: it would stop by itself"
+    if member.name in cluster.claims.refuted:
+        return f"its db contradicts what is checked: {cluster.claims.refuted[member.name]}"
+    if member.name in cluster.diverged:
+        return "its data differs from what a majority holds"
+    return why_not(member) or cluster.claims.unfit.get(member.name, "")
 
 
 def why_not(member: MemberEvidence) -> str:
@@ -98,6 +131,10 @@ def why_not(member: MemberEvidence) -> str:
         return "its db lacks revisions"
     if member.log.refusals:
         return member.log.refusals[0]
+    lag = member.db.consistent_index - member.db.applied_index
+    told = isinstance(member.db.footing, Footing) and member.db.footing.kind in ("moved", "unclear", "refuted")
+    if isinstance(member.db.footing, Footing) and told and not 0 < lag <= DRIFT:
+        return f"its index {member.db.consistent_index} is not where its data ends: {member.db.footing.why}"
     if member.db.applied_index != member.db.consistent_index:
         return (
             f"its db lacks writes that it counts as applied (data up to entry {member.db.applied_index}, index "

@@ -59,7 +59,8 @@ class Source:
     ``revision`` is what the store must stand at once it is opened; ``from_index`` to ``to_index`` are the log entries
     that are replayed onto the db (none when they are equal): those of ``wal_dir``, or of a merged log's ``pieces``. A
     merged log that needs no db has none. ``bump`` is what to add to the revision at the restore, 0
-    for nothing. ``revision_exact``: it is a prediction that must come true, not a bound.
+    for nothing. ``revision_exact``: it is a prediction that must come true, not a bound. ``last_resort``: something that can
+    be checked contradicts it.
     """
 
     id: str
@@ -79,13 +80,14 @@ class Source:
     bump: int
     alarms: tuple[str, ...]
     pieces: tuple[Piece, ...] = ()
+    last_resort: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
     """One member's log as a witness: read to (term, index), ``to_end`` unless its end is damaged or missing, and which
     entries of it cannot be read. It holds the same as the log that is followed up to entry ``agrees_to`` (0: nothing shows
-    that)."""
+    that). ``excluded`` says why it does not count in the proof."""
 
     member: str
     votes: bool
@@ -94,6 +96,7 @@ class Witness:
     to_end: bool
     unreadable: tuple[Run, ...]
     agrees_to: int
+    excluded: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +106,8 @@ class Basis:
     An acknowledged write is in the logs of a majority of voters, so in one of any ``needed`` logs that were read to their
     end; the highest of them holds all, by raft's election rule. ``committed`` is the highest entry that some disk shows to
     be committed; at most ``may_surface`` writes behind it were perhaps never acknowledged, and come back all the same.
+    ``suspects`` are members whose disks refute the assumption. ``apart``: why some disk may hold acknowledged writes that no
+    choice keeps, so that nobody knows what is lost; empty where none does.
     """
 
     follows: str
@@ -114,6 +119,8 @@ class Basis:
     assumption: str
     committed: int
     may_surface: int
+    suspects: tuple[str, ...] = ()
+    apart: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +150,12 @@ class Verdict:
     """The decision. ``cluster`` is the name to confirm: the inventory's and the first 8 digits of the cluster id.
 
     ``sources`` are ranked, best first. ``start`` is there when ``kind`` is "start as is". ``refusal`` says why nothing
-    may be done although there is something to do it with. ``unsurveyed`` are voters of which nothing was read.
+    may be done although there is something to do it with, ``refusal_hint`` what to change; ``rebuild_refusal`` and
+    ``rebuild_hint`` are the same for a rebuild, where a start as is may be done.
+    ``unsurveyed`` are voters of which nothing was read.
     ``basis`` is the proof, where there is a log. ``differences`` are points of their history at which members do not
-    hold the same; ``tie`` says that none of them has a majority: then only the operator can tell who is right.
+    hold the same; ``tie`` says that none of them has a majority: then only the operator can tell who is right. ``rule``: the
+    row of the table by which it was decided (:mod:`requorum.verdict.rules`).
     """
 
     schema: Literal["requorum/Verdict/v1"] = "requorum/Verdict/v1"
@@ -163,6 +173,10 @@ class Verdict:
     basis: Basis | None = None
     differences: tuple[Comparison, ...] = ()
     tie: str = ""
+    rule: str = ""
+    refusal_hint: str = ""
+    rebuild_refusal: str = ""
+    rebuild_hint: str = ""
 
     @property
     def source(self) -> Source | None:
