@@ -32,7 +32,7 @@ def for_now(plan: Plan, member: PlanMember) -> dict[str, str]:
     if not member.tools.version.startswith("3.5."):
         return {}
     flag = CORRUPT_CHECK
-    return {} if any(word.lstrip("-").startswith(flag) for word in member.deployment.argv) else {flag: "false"}
+    return {} if any((one.name, one.by) == (flag, "flag") for one in member.config.settings) else {flag: "false"}
 
 
 def has_check(plan: Plan, member: PlanMember) -> bool:

@@ -7,8 +7,14 @@ from requorum.errors import Refused
 from requorum.plan import gates, runbook
 from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
 from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
-from requorum.verdict import values
+from requorum.verdict import around, values, versions
+from requorum.verdict.basis import start_loss
+from requorum.verdict.identity import identities
 from requorum.verdict.values import Source, Verdict
+
+UNPROVEN = "that nothing else was lost is not proven"
+NOT_STOPPED = "what runs there is not stopped"
+"""How the two warnings are known again that other parts ask for."""
 
 
 def make_plan(
@@ -19,15 +25,22 @@ def make_plan(
     tools: str,
     powered_off: Sequence[str] = (),
     source_id: str = "",
+    named: bool | None = None,
 ) -> Plan:
     """The plan for a verdict, from its best source unless another is named.
 
-    Raises Refused when a safety gate forbids it, NoSource when there is nothing to rebuild from.
+    ``named``: it was the operator who named the source (the default where there is one). Raises Refused when a safety gate
+    forbids it, NoSource when there is nothing to rebuild from.
     """
     gates.pass_all(survey, verdict, powered_off, source_id)
     if verdict.kind == values.START_AS_IS and not source_id:
         return _start_plan(survey, verdict, run, tools, tuple(powered_off))
-    return _rebuild_plan(survey, verdict, gates.choose(verdict, source_id), run, tools, tuple(powered_off))
+    source = gates.choose(survey, verdict, source_id, powered_off)
+    gates.one_disk_each(survey)
+    plan = _rebuild_plan(survey, verdict, source, run, tools, tuple(powered_off))
+    if not (bool(source_id) if named is None else named):
+        return plan
+    return replace(plan, named=True, warnings=(*gates.chosen_against(verdict, source), *plan.warnings))
 
 
 def _tools(evidence: MemberEvidence, survey: Survey, folder: str, run: str) -> Tools:
@@ -88,10 +101,16 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         planned_member(one, "leave fenced" if one.name in left else "start", left.get(one.name, ""), survey, tools, run)
         for one in survey.members
     )
+    moved = identities(survey).moved
+    members = tuple(replace(one, moved=one.name in moved) for one in members)
     warnings = tuple(f"{name} stays fenced until it is replaced: {why}" for name, why in left.items())
     warnings += tuple(
         f"{name} is off: replace it when it is back (requorum member replace {name})" for name in verdict.unsurveyed
     )
+    starting = [one for one in survey.members if one.name not in left]
+    warnings += tuple(f"{one.subject}: {one.text}" for one in versions.upgrades(survey, starting))
+    unproven = verdict.basis.unproven if verdict.basis else ""
+    warnings += unproven_warning(unproven)
     plan = new_plan(survey, verdict, run, tools, members, powered_off)
     plan = replace(
         plan,
@@ -99,31 +118,23 @@ def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_
         first=verdict.start.first,
         least_revision=verdict.start.revision,
         warnings=(*plan.warnings, *warnings),
-        loss_at_most=0,
+        loss_at_most=start_loss(verdict.basis).at_most,
+        unproven=unproven,
     )
-    return with_phases(
-        plan,
-        [
-            ("lock every member", "lock", _all),
-            ("stop what writes to etcd", "stop services", _hosts),
-            ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
-            ("bring etcd's programs where they are missing", "bring tools", bring),
-            ("look again: read every disk in full, decide again", "look again", None),
-            ("copy logs and dbs aside", "copy aside", _starting),
-            ("preflight", "preflight", _starting),
-            ("the operator's word", "the operator's word", None),
-            ("configure a bare majority with the highest log: state existing, fence lifted", "configure", _first),
-            ("start it", "start", _first),
-            ("wait until it has a leader: nobody with a lower log can be elected", "wait for a leader", None),
-            ("configure the rest", "configure", _rest),
-            ("start the rest", "start", _rest),
-            ("prove", "prove", None),
-            ("save a snapshot of what was proven", "save snapshot", None),
-            ("bring the rest back", "start services", _hosts),
-            ("wait until the snapshot is whole", "finish snapshot", None),
-            ("unlock", "unlock", _all),
-        ],
+    return with_phases(plan, START)
+
+
+def seen_warning(seen: int, revision: int) -> str:
+    """What a run ends with that does not come to a revision which the operator knows to have been served."""
+    return (
+        f"revision {seen} was served once, and this comes to revision {revision} only: {seen - revision} revisions that no "
+        f"surveyed disk shows are lost"
     )
+
+
+def unproven_warning(unproven: str) -> tuple[str, ...]:
+    """What a run ends with where nobody can know whether more was lost."""
+    return (f"{UNPROVEN}: {unproven}",) if unproven else ()
 
 
 def _rebuild_plan(
@@ -135,9 +146,15 @@ def _rebuild_plan(
         f"member replace {name} adds it again"
         for name in verdict.unsurveyed
     ]
+    if keys := around.v2_keys(survey):
+        warnings.append(f"{keys} are not carried over: no db holds them")
     bump = source.bump
-    if source.loss.unproven:
-        warnings.append(f"that nothing else was lost is not proven: {source.loss.unproven}")
+    unproven = source.loss.unproven
+    if not source.loss.known and not unproven:
+        unproven = source.loss.why[0] if source.loss.why else "the loss cannot be known"
+    warnings += unproven_warning(unproven)
+    if source.revision < survey.seen_revision:
+        warnings.append(seen_warning(survey.seen_revision, source.revision))
     if bump and not survey.etcdutl_can_bump:
         bump = 0
         warnings.append(
@@ -154,32 +171,10 @@ def _rebuild_plan(
         bump=bump,
         least_revision=source.revision + bump if source.revision_exact else bump,
         loss_at_most=source.loss.at_most,
+        unproven=unproven,
         warnings=(*plan.warnings, *warnings),
     )
-    return with_phases(
-        plan,
-        [
-            ("lock every member", "lock", _all),
-            ("stop what writes to etcd", "stop services", _hosts),
-            ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
-            ("bring etcd's programs where they are missing", "bring tools", bring),
-            ("look again: read every disk in full, decide again", "look again", None),
-            ("build the source and open it in a throwaway etcd", "build source", _source_host),
-            ("restore it there beside the old data; elsewhere make the members' own logs", "restore beside", _starting),
-            ("ship the restored db to every member at once, the same bytes", "ship", _together),
-            ("preflight", "preflight", _starting),
-            ("the operator's word", "the operator's word", None),
-            ("set the old data aside", "set aside", _starting),
-            ("move the restored data in", "move in", _starting),
-            ("configure: new token, state existing, fence lifted", "configure", _starting),
-            ("start", "start", _starting),
-            ("prove", "prove", None),
-            ("save a snapshot of what was proven", "save snapshot", None),
-            ("bring the rest back", "start services", _hosts),
-            ("wait until the snapshot is whole", "finish snapshot", None),
-            ("unlock", "unlock", _all),
-        ],
-    )
+    return with_phases(plan, REBUILD)
 
 
 def new_plan(
@@ -205,7 +200,9 @@ def new_plan(
         members=members,
         source=None,
         source_on="",
-        snapshots=tuple(f"{one.host}:{one.path}" if one.host else one.path for one in survey.snapshots),
+        snapshots=tuple(
+            f"{one.host}:{one.path}" if one.host else one.path for one in survey.snapshots if not one.found
+        ),
         token="",
         bump=0,
         least_revision=0,
@@ -213,6 +210,8 @@ def new_plan(
         powered_off=powered_off,
         phases=(),
         warnings=_left_alone(survey),
+        dangers=tuple(f"{one.subject}: {one.text}" for one in verdict.findings if one.level == "danger"),
+        seen_revision=survey.seen_revision,
         hosts=tuple(
             PlanHost(name=one.name, roles=one.roles, address=one.address, services=one.services, pods=one.pods)
             for one in survey.hosts
@@ -241,7 +240,7 @@ def _gate_programs(members: Sequence[PlanMember]) -> None:
 def _left_alone(survey: Survey) -> tuple[str, ...]:
     """Hosts on which something that writes to etcd may run on, because it could not be stopped."""
     silent = [
-        f"{one.name}: what runs there is not stopped ({one.unreachable or one.fault}): restart its kube-apiserver, "
+        f"{one.name}: {NOT_STOPPED} ({one.unreachable or one.fault}): restart its kube-apiserver, "
         f"controller-manager and scheduler once the cluster is back, or what they remember stays wrong"
         for one in survey.hosts
         if (one.unreachable or one.fault) and "control-plane" in one.roles
@@ -300,7 +299,8 @@ def _source_host(plan: Plan) -> tuple[PlanMember, ...]:
     return (plan.member(plan.source_on),)
 
 
-def with_phases(plan: Plan, outline: "Sequence[tuple[str, StepKind, object]]") -> Plan:
+def with_phases(plan: Plan, outline: "Outline") -> Plan:
+    """The plan with the phases of an outline."""
     phases: list[Phase] = []
     for title, kind, who in outline:
         number = len(phases) + 1
@@ -318,3 +318,50 @@ def with_phases(plan: Plan, outline: "Sequence[tuple[str, StepKind, object]]") -
         if steps:
             phases.append(Phase(title=title, steps=steps))
     return replace(plan, phases=tuple(phases))
+
+
+Outline = Sequence[tuple[str, StepKind, object]]
+"""The phases of a plan: what each is called, the kind of its steps, and who has one."""
+
+START: Outline = [
+    ("lock every member", "lock", _all),
+    ("stop what writes to etcd", "stop services", _hosts),
+    ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
+    ("bring etcd's programs where they are missing", "bring tools", bring),
+    ("look again: read every disk in full, decide again", "look again", None),
+    ("copy logs and dbs aside", "copy aside", _starting),
+    ("preflight", "preflight", _starting),
+    ("the operator's word", "the operator's word", None),
+    ("configure a bare majority with the highest log: state existing, fence lifted", "configure", _first),
+    ("start it", "start", _first),
+    ("wait until it has a leader: nobody with a lower log can be elected", "wait for a leader", None),
+    ("configure the rest", "configure", _rest),
+    ("start the rest", "start", _rest),
+    ("prove", "prove", None),
+    ("save a snapshot of what was proven", "save snapshot", None),
+    ("bring the rest back", "start services", _hosts),
+    ("wait until the snapshot is whole", "finish snapshot", None),
+    ("unlock", "unlock", _all),
+]
+
+REBUILD: Outline = [
+    ("lock every member", "lock", _all),
+    ("stop what writes to etcd", "stop services", _hosts),
+    ("fence etcd, so that nothing can start it, and stop what runs", "fence", _all),
+    ("bring etcd's programs where they are missing", "bring tools", bring),
+    ("look again: read every disk in full, decide again", "look again", None),
+    ("build the source and open it in a throwaway etcd", "build source", _source_host),
+    ("restore it there beside the old data; elsewhere make the members' own logs", "restore beside", _starting),
+    ("ship the restored db to every member at once, the same bytes", "ship", _together),
+    ("preflight", "preflight", _starting),
+    ("the operator's word", "the operator's word", None),
+    ("set the old data aside", "set aside", _starting),
+    ("move the restored data in", "move in", _starting),
+    ("configure: new token, state existing, fence lifted", "configure", _starting),
+    ("start", "start", _starting),
+    ("prove", "prove", None),
+    ("save a snapshot of what was proven", "save snapshot", None),
+    ("bring the rest back", "start services", _hosts),
+    ("wait until the snapshot is whole", "finish snapshot", None),
+    ("unlock", "unlock", _all),
+]

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from requorum.errors import Refused, UsageError
+from requorum.plan import ahead, gates
 from requorum.plan.make import bring, new_plan, planned_member, with_phases
 from requorum.plan.values import Plan, PlanMember
 from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Peer, Survey, Unknown
-from requorum.verdict.membership import majority
+from requorum.verdict import hazards
 from requorum.verdict.values import Verdict
+from requorum.verdict.witnesses import majority
 
 _NEVER = "never restore a snapshot on one member of a cluster that lives"
 
@@ -21,10 +23,20 @@ def replace_plan(
     Raises Refused when quorum does not hold, or would not hold on the way.
     """
     live = [one for one in survey.members if serves(one) and one.name != name]
+    for one in survey.members:
+        if one.name == name and (why := ahead.why(survey, one)):
+            raise Refused(
+                f"{name} is not replaced: {why}",
+                hint=f"keep its disk, and decide which side is right; {gates.fence_first(verdict)}: every disk is read in "
+                f"full then; if its disk is to be given up: move its data dir aside, then replace it",
+            )
     listed = _listed(live)
     old = next((peer for peer in listed if peer.name == name), None)
     target = _target(survey, name, on, listed)
     _gate(survey, listed, live, old, target, name, on, powered_off)
+    why, hint = hazards.refusal(survey, [target])
+    if why:
+        raise Refused(why, hint=hint)
     assert isinstance(target.config, MemberConfig)
     if old is None:
         old = next((peer for peer in listed if set(peer.peer_urls) & set(target.config.peer_urls)), None)

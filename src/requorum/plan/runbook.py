@@ -119,8 +119,11 @@ def _configure(plan: Plan, member: PlanMember) -> tuple[str, ...]:
         lines += [f"# in {config}: {key}: {value}" for key, value in wanted.items()]
     else:
         where = deployment.env_files[-1] if deployment.env_files else f"a drop-in of {deployment.unit}"
-        lines = [f"cp -a {q(where)} {q(_aside(plan, where))}"] if wanted and deployment.env_files else []
-        lines += [f"# in {where}: {_variable(key)}={value}" for key, value in wanted.items()]
+        flags = {one.name: one.where for one in member.config.settings if one.by == "flag"}
+        by_variable = {key: value for key, value in wanted.items() if key not in flags}
+        lines = [f"cp -a {q(where)} {q(_aside(plan, where))}"] if by_variable and deployment.env_files else []
+        lines += [f"# in {where}: {_variable(key)}={value}" for key, value in by_variable.items()]
+        lines += [f"# in {flags[key]}: --{key}={value}" for key, value in wanted.items() if key in flags]
     lines += [
         f"# for the first start only: ETCD_{key.upper().replace('-', '_')}={value}"
         for key, value in configuration.for_now(plan, member).items()
@@ -207,6 +210,11 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
         f"{ctl} endpoint status -w table",
         f"{ctl} endpoint hashkv  # equal on all, at revision {plan.least_revision} or later",
         f"{ctl} alarm list",
+        *(
+            f"{ctl} member update ID --peer-urls={','.join(one.config.peer_urls)}  # {one.name}'s id, if it does not join without"
+            for one in plan.started
+            if one.moved
+        ),
     )
 
 

@@ -54,7 +54,8 @@ class PlanHost:
 class PlanMember:
     """One member in the plan. ``role``: restored from the source, started as it is, left fenced, running on, or replaced.
 
-    ``tools`` are etcd's programs on its host; ``bring_tools``: they are not there yet, and are brought along.
+    ``tools`` are etcd's programs on its host; ``bring_tools``: they are not there yet, and are brought along. ``moved``: the
+    cluster knows it at other peer URLs, and is told those that it has now if it does not join without that.
     """
 
     name: str
@@ -67,6 +68,7 @@ class PlanMember:
     was_running: bool
     tools: Tools
     bring_tools: bool = False
+    moved: bool = False
 
     @property
     def fence(self) -> str:
@@ -111,6 +113,11 @@ class Plan:
     A replacement removes the member with the id ``replaces`` (0: it is none any more) and starts the new one with
     ``joins`` as its initial cluster. ``source_on`` is the member on whose host the source is built, ``first`` are the
     members that a start as is begins with.
+
+    ``named``: the operator named the source, so a disagreement with other disks is known. ``unproven`` says why there may
+    have been acknowledged writes that no disk shows; empty when there were none. ``dangers`` are the survey's findings of
+    danger when the plan was made; None in a plan of a version that did not write them down. ``seen_revision`` is one that
+    the operator knows to have been served.
     """
 
     schema: Literal["requorum/Plan/v1"] = "requorum/Plan/v1"
@@ -138,6 +145,10 @@ class Plan:
     hosts: tuple[PlanHost, ...] = ()
     replaces: int = 0
     joins: str = ""
+    named: bool = False
+    unproven: str = ""
+    dangers: tuple[str, ...] | None = None
+    seen_revision: int = 0
 
     @property
     def replaced(self) -> PlanMember:

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from requorum.proof import advice
 from requorum.proof.prove import Proof, Row
 from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Place, Survey, Tools, Unknown
-from requorum.verdict import values
 from requorum.verdict.values import Finding, Verdict
 
 QUOTA_WARNING = 0.8
@@ -37,12 +37,8 @@ class Check:
 def judge(survey: Survey, verdict: Verdict, proof: Proof | None, fault: str) -> Check:
     """``proof`` is the comparison of the members that serve, ``fault`` why there is none."""
     findings = [one for one in verdict.findings if "they may change while they are read" not in one.text]
-    if verdict.kind not in (values.HEALTHY, values.REPLACE_MEMBERS):
-        findings.insert(0, Finding(level="danger", subject="cluster", text=f"quorum is lost: {verdict.summary}"))
-    elif verdict.kind == values.REPLACE_MEMBERS:
-        findings.insert(0, Finding(level="danger", subject="cluster", text=verdict.summary))
-    if fault:
-        findings.append(Finding(level="danger", subject="cluster", text=fault))
+    first = [Finding(level="danger", subject="cluster", text=fault)] if fault else []
+    findings = [*first, *advice.about_quorum(survey, verdict, fault), *findings]
     for warning in proof.warnings if proof else ():
         findings.append(Finding(level="warning", subject="cluster", text=warning))
     for member in survey.members:
@@ -52,8 +48,8 @@ def judge(survey: Survey, verdict: Verdict, proof: Proof | None, fault: str) -> 
         state = "warning"
     if any(one.level == "danger" for one in findings):
         state = "critical"
-    first = next((one for one in findings if one.level == ("danger" if state == "critical" else "warning")), None)
-    summary = f"{first.subject}: {first.text}" if first and state != "ok" else _well(survey, proof)
+    worst = next((one for one in findings if one.level == ("danger" if state == "critical" else "warning")), None)
+    summary = f"{worst.subject}: {worst.text}" if worst and state != "ok" else _well(survey, proof)
     return Check(
         cluster=verdict.cluster,
         state=state,

@@ -1,9 +1,11 @@
 """Ask a started cluster whether it is what the plan promised.
 
-``endpoint health`` is not enough (members that diverged are "healthy"): revision and hash are compared on every member.
-A difference in hash at one revision is never asked about again in the hope that it goes away.
+``endpoint health`` is not enough (members that diverged are "healthy", and so is each of three clusters of one): there must
+be as many ids as members, each in everybody's list, one cluster, one leader, and revision and hash are compared on every
+member. A difference in hash at one revision is never asked about again in the hope that it goes away.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,11 +17,17 @@ from requorum.errors import RequorumError
 from requorum.hosts import net, programs, tools
 from requorum.hosts.connection import Connection
 from requorum.hosts.tools import Tools
+from requorum.proof import gathered
+from requorum.survey import live
+from requorum.survey.evidence import Peer
 
 HEALTH_SECONDS = 180.0
 SETTLE_SECONDS = 30.0
 GRACE_SECONDS = 1.0
 CALL_SECONDS = 10.0
+LOOKS = 4
+"""So many times a member is looked at before it is said to differ: what a status tells is not read at one instant."""
+KEEP = "keep every member's disk as it is, and replace none of them before you know which of them is right"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,23 +102,23 @@ def compare(members: Sequence[Asked], least_revision: int = 0, *, quiet: bool = 
 
     With ``change`` an alarm for space is disarmed where there is room again.
     """
-    statuses = _settled(members, quiet=quiet)
+    gathered.different(members, _of_all(members, _status))
+    statuses, lists = _settled(members, quiet=quiet), _of_all(members, _listed)
+    gathered.one_cluster(members, statuses, lists)
+    behind: tuple[str, ...] = ()
+    if not quiet:
+        statuses, behind = _come_to_one(members, statuses)
     rows = tuple(_row(member, status) for member, status in zip(members, statuses, strict=True))
-    clusters = {str(status["header"]["cluster_id"]) for status in statuses}
-    if len(clusters) > 1:
-        raise RequorumError("the members formed different clusters: " + ", ".join(sorted(clusters)))
     revision = min(row.revision for row in rows)
     if revision < least_revision:
         low = next(row for row in rows if row.revision == revision)
         raise RequorumError(f"{low.member} is at revision {revision}, at least {least_revision} was predicted")
-    listed = _member_names(members[0])
-    unexpected = {name for name in listed if name} - {member.name for member in members}
-    digest = _equal_hash(members, revision)
-    alarms, warnings = _alarms(members, rows, change=change)
-    if unexpected:
-        warnings.append(f"members that do not serve: {', '.join(sorted(unexpected))}")
+    voting = [one for one, row in zip(members, rows, strict=True) if not row.learner]  # a learner gives no hash
+    digest = _equal_hash(voting, revision)
+    alarms, warnings = _alarms(voting, [row for row in rows if not row.learner], change=change)
+    warnings += [*behind, *gathered.absent(statuses, lists), *gathered.elsewhere(members, statuses, lists)]
     return Proof(
-        cluster_id=f"{int(clusters.pop()):x}",
+        cluster_id=f"{int(statuses[0]['header']['cluster_id']):x}",
         revision=revision,
         hash=digest,
         rows=rows,
@@ -152,27 +160,39 @@ def _hash(member: Asked, revision: int) -> tuple[int, int]:
         raise RequorumError(f"{member.name}: its hash cannot be read: {answer!r}") from err
 
 
-def wait_healthy(member: Asked, dead: Dead) -> None:
-    """Wait until a member commits a proposal; not for one whose process has ended."""
+def wait_healthy(member: Asked, dead: Dead, seconds: float = HEALTH_SECONDS) -> None:
+    """Wait until a member commits a proposal; not for one whose process has ended. A learner may not propose anything: for
+    one it is enough that it knows a leader."""
     began = time.monotonic()
-    deadline = began + HEALTH_SECONDS
+    deadline = began + seconds
     config, host = member.config, member.host
     while True:
         # etcdctl takes a while to start, and is only started when it is worth while.
         ready = host.call(net.healthy, config.endpoint, config.ca, config.cert, config.key)
         said = f"nothing listens at {config.endpoint}, or it has no leader yet"
-        if ready or (ready is None and host.call(net.answers, config.endpoint)):
+        listens = bool(ready) or host.call(net.answers, config.endpoint)
+        if ready or (ready is None and listens):
             said = _committed(member)
             if not said:
                 return
+        if listens and _follows(member):
+            return
         if time.monotonic() > began + GRACE_SECONDS and (why := dead(config)):
             raise RequorumError(f"{member.name} does not run: {why}", hint="look at its log, then resume")
         if time.monotonic() > deadline:
             raise RequorumError(
-                f"{member.name} ({config.endpoint}) is not healthy after {HEALTH_SECONDS:.0f} s: {said}",
+                f"{member.name} ({config.endpoint}) is not healthy after {seconds:.0f} s: {said}",
                 hint="look at its log; the command that goes on is printed below",
             )
         time.sleep(0.1 if ready is not None else 0.3)
+
+
+def _follows(member: Asked) -> bool:
+    """Whether a member is a learner that knows a leader: its /health stays bad, as that asks for a linearizable read."""
+    with contextlib.suppress(RequorumError):
+        status = _status(member)
+        return bool(status.get("isLearner")) and bool(status.get("leader"))
+    return False
 
 
 def _committed(member: Asked) -> str:
@@ -219,9 +239,55 @@ def _row(member: Asked, status: dict[str, Any]) -> Row:
     )
 
 
-def _member_names(member: Asked) -> list[str]:
-    answer = _ask(member, ["member", "list"])
-    return [str(one.get("name", "")) for one in answer.get("members", [])]
+def _listed(member: Asked) -> tuple[Peer, ...] | None:
+    """The members that a member knows of; None from a learner, which may not be asked."""
+    status = _status(member)
+    if status.get("isLearner"):
+        return None
+    try:
+        return live.peers_of(_ask(member, ["member", "list"]))
+    except (AttributeError, KeyError, TypeError, ValueError) as err:
+        raise RequorumError(f"{member.name}: its list of members cannot be read: {err!r}") from err
+
+
+def _come_to_one(members: Sequence[Asked], first: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[str, ...]]:
+    """While clients write: wait until every member has come to the revision that the furthest one was at, so that all can
+    be compared there.
+
+    Who has applied the entry that led to it and still is at a lower revision holds something else: raises RequorumError. Who
+    has not applied it in time is behind: that is a warning.
+    """
+    furthest = max(first, key=lambda one: int(one["header"]["revision"]))
+    wanted, entry = int(furthest["header"]["revision"]), int(furthest.get("raftAppliedIndex", 0))
+    deadline, held = time.monotonic() + SETTLE_SECONDS, {member.name: 0 for member in members}
+    statuses = first
+    while True:
+        low = [
+            (member, status)
+            for member, status in zip(members, statuses, strict=True)
+            if int(status["header"]["revision"]) < wanted
+        ]
+        if not low:
+            return statuses, ()
+        for member, status in low:
+            applied = int(status.get("raftAppliedIndex", 0))
+            held[member.name] += entry > 0 and applied >= entry
+            if held[member.name] >= LOOKS:
+                seen = ", ".join(
+                    f"{one.name} {int(said['header']['revision'])}" for one, said in zip(members, first, strict=True)
+                )
+                raise RequorumError(
+                    f"the members differ: {member.name} has applied entry {applied} and is at revision "
+                    f"{int(status['header']['revision'])}, others came to revision {wanted} with entry {entry} ({seen})",
+                    hint=KEEP,
+                )
+        if time.monotonic() > deadline:
+            return statuses, tuple(
+                f"{member.name} is behind: it has applied entry {int(status.get('raftAppliedIndex', 0))} of {entry}"
+                for member, status in low
+            )
+        time.sleep(0.3)
+        statuses = _of_all(members, _status)
 
 
 def _equal_hash(members: Sequence[Asked], revision: int) -> str:
@@ -239,8 +305,8 @@ def _equal_hash(members: Sequence[Asked], revision: int) -> str:
     if len(digests) > 1:
         seen = ", ".join(f"{name} {digest:x}" for name, (digest, _) in hashes.items())
         raise RequorumError(
-            f"the members hold different data at revision {revision}: {seen}",
-            hint="keep everything as it is; requorum rollback RUN puts the old state back",
+            f"the members differ: they hold different data at revision {revision}: {seen}",
+            hint=f"{KEEP}; requorum rollback RUN puts back what was there before a recovery",
         )
     return f"{digests.pop():x}"
 

@@ -5,8 +5,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from requorum.deployments import kinds
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
@@ -27,8 +25,8 @@ class Context:
     """One run in progress.
 
     ``ask`` shows a text, and returns whether the operator confirmed with the cluster's name. ``fresh``: this process
-    began the run. ``programs`` are etcd's programs on this machine: members here run with them, and hosts that lack
-    etcd's programs are brought them.
+    began the run. ``yes``: nobody is asked, so nothing is done but what was agreed to before. ``programs`` are etcd's
+    programs on this machine: members here run with them, and hosts that lack etcd's programs are brought them.
     """
 
     journal: Journal
@@ -37,6 +35,7 @@ class Context:
     programs: Tools | None = None
     take_over: bool = False
     fresh: bool = False
+    yes: bool = False
     epoch: int = 1
     saving: "list[Future[None]]" = field(default_factory=list)
     interrupted: Callable[[], bool] = lambda: False
@@ -45,15 +44,12 @@ class Context:
 
     @property
     def plan(self) -> Plan:
-        """The plan that is carried out."""
+        """The plan that is carried out: once the fenced disks were read again, what was decided then."""
         return self.journal.plan
 
     @property
     def source(self) -> Source:
         """The source, as it was when the fenced disks were read again: its log may have grown since the plan."""
-        seen = self.journal.result("look again", "")
-        if isinstance(seen, dict) and seen.get("source"):
-            return msgspec.convert(seen["source"], Source)
         if self.plan.source is None:
             raise RequorumError("this plan has no source")
         return self.plan.source
@@ -61,8 +57,7 @@ class Context:
     @property
     def least_revision(self) -> int:
         """Where the cluster must stand at the end."""
-        seen = self.journal.result("look again", "")
-        return int(seen["least_revision"]) if isinstance(seen, dict) else self.plan.least_revision
+        return self.plan.least_revision
 
     def steps(self) -> list[Step]:
         """Every step of the plan."""

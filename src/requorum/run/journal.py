@@ -8,7 +8,7 @@ import datetime
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,10 @@ import msgspec
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection, Connections, Here
+from requorum.plan.inforce import Decision, in_force
 from requorum.plan.values import Plan, PlanMember, work_of
 from requorum.survey import codec
+from requorum.verdict.values import Source
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 BEGIN, DONE, FAILED, UNDONE = "begin", "done", "failed", "undone"
@@ -38,7 +40,10 @@ def state_folder() -> Path:
 
 @dataclass(slots=True)
 class Journal:
-    """An open journal and what it says so far."""
+    """An open journal and what it says so far.
+
+    ``plan`` is the one in force: what the operator ``agreed`` to, until the fenced disks were read again.
+    """
 
     folder: Path
     plan: Plan
@@ -48,6 +53,10 @@ class Journal:
     undone: set[str] = field(default_factory=set)
     state: str = ""
     last_sign: str = ""
+    agreed: Plan = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.agreed = self.plan
 
     @property
     def path(self) -> Path:
@@ -81,6 +90,8 @@ class Journal:
             self.begun.add(step)
         elif event == DONE:
             self.done[step] = line.get("result")
+            if step == self._last_look:
+                self.plan = _in_force(self.agreed, line.get("result"))
         elif event == UNDONE:
             self.undone.add(step)
         elif event in _ONE_WAY:
@@ -95,10 +106,42 @@ class Journal:
         return None
 
     @property
+    def _last_look(self) -> str:
+        """The id of the step that decides what is in force; empty in a run without one."""
+        steps = (step for phase in self.agreed.phases for step in phase.steps)
+        return next((step.id for step in steps if step.kind == "look again"), "")
+
+    @property
+    def decision(self) -> Decision | None:
+        """What the last look decided; None before it, and in a run of a version that did not write it down."""
+        seen = self.result("look again", "")
+        return _decision(seen)
+
+    @property
     def data_moved(self) -> bool:
         """Whether a step that moves or starts a member's data has begun."""
         kinds = ("set aside", "move in", "configure", "start")
         return any(step.id in self.begun for phase in self.plan.phases for step in phase.steps if step.kind in kinds)
+
+
+def _decision(seen: Any) -> Decision | None:
+    if not isinstance(seen, dict) or "decision" not in seen:
+        return None
+    try:
+        return msgspec.convert(seen["decision"], Decision)
+    except msgspec.ValidationError as err:
+        raise UsageError(f"what the journal says of the last look cannot be read: {err}") from err
+
+
+def _in_force(agreed: Plan, seen: Any) -> Plan:
+    """The plan that the result of the last look leaves; a version before wrote down the source and the revision alone."""
+    decided = _decision(seen)
+    if decided is not None:
+        return in_force(agreed, decided)
+    if not isinstance(seen, dict):
+        return agreed
+    source = msgspec.convert(seen["source"], Source) if seen.get("source") else agreed.source
+    return replace(agreed, source=source, least_revision=int(seen["least_revision"]))
 
 
 def _host(member: PlanMember, plan: Plan, connections: Connections | None) -> Connection | None:

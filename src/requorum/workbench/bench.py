@@ -27,6 +27,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.etcdfiles import bbolt, emptydb, messages, mvcc, requests, verify, wal, walwrite
+from requorum.etcdfiles.digests import Digests, digests_of
 from requorum.etcdfiles.faults import BadBlocks, EtcdFileError, read_past
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
@@ -37,6 +38,9 @@ from requorum.hosts.tools import Tools
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
 RESTORE_SECONDS = 1800.0
+STARTS = 5
+HEEDED = "shutting down"
+"""What etcd writes first when it heeds a signal; the words of 3.4's plain log and of the structured one."""
 LEAST_QUOTA = 8 << 30
 _TERM = 1
 _BLOCK = 4 << 20
@@ -95,9 +99,7 @@ def build(recipe: Recipe, target: Path, bench: Path, found: Tools, *, in_full: b
     try:
         data_dir = _restore(recipe, bench, found)
         last = _append_log(recipe, data_dir)
-        with _sockets() as sockets, _etcd(data_dir, bench, sockets, found) as process:
-            _wait_applied(last, found, bench, sockets)
-            _end(process)
+        _apply(last, data_dir, bench, found)
         os.replace(data_dir / "member" / "snap" / "db", part)
         built = _check(recipe, part, target, in_full=in_full)
         os.chmod(part, 0o600)
@@ -262,6 +264,21 @@ def _etcd(data_dir: Path, bench: Path, sockets: str, found: Tools) -> Iterator[s
         process.wait()
 
 
+def _apply(last: int, data_dir: Path, bench: Path, found: Tools) -> None:
+    """Let etcd apply every entry and close its db.
+
+    etcd answers a moment before it begins to heed SIGTERM: one that comes in that moment kills it, and what it had applied is not
+    committed in its db. Its log still has all of it, so etcd is started again then.
+    """
+    for _ in range(STARTS):
+        with _sockets() as sockets, _etcd(data_dir, bench, sockets, found) as process:
+            _wait_applied(last, found, bench, sockets)
+            _end(process)
+        if HEEDED in (bench / "etcd.log").read_text(errors="replace"):
+            return
+    raise RequorumError(f"the throwaway etcd was ended {STARTS} times before it could close its db", hint="try again")
+
+
 def _wait_applied(last: int, found: Tools, bench: Path, sockets: str) -> None:
     """Wait until every entry is applied."""
     deadline = time.monotonic() + START_SECONDS
@@ -343,6 +360,15 @@ def read(path: Path) -> tuple[str, int]:
         what = verified.damage[0].detail if verified.damage else f"revisions {verified.gaps[:1]} are missing"
         raise RequorumError(f"the workbench's snapshot is not sound: {what}")
     return f"{verified.hash:x}", verified.total_keys
+
+
+@within(1800.0)
+def digests(db: str, key: str, marks: tuple[int, ...]) -> Digests:
+    """What the records of a db come to at some revisions (:mod:`requorum.etcdfiles.digests`); raises RequorumError."""
+    try:
+        return digests_of(db, key, marks)
+    except EtcdFileError as err:
+        raise RequorumError(str(err)) from err
 
 
 def _check(recipe: Recipe, part: Path, target: Path, *, in_full: bool) -> Built:

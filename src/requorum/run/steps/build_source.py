@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 
-from requorum.errors import RequorumError
+from requorum.errors import Refused, RequorumError
+from requorum.etcdfiles import datadir
 from requorum.hosts import files, transfer
 from requorum.hosts.connection import Connection, Here
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context, still_fenced
 from requorum.survey import merging
-from requorum.workbench import bench
+from requorum.workbench import audit, bench
+from requorum.workbench.audit import Audit
 from requorum.workbench.bench import Part
 from requorum.workbench.recipes import recipe_of
 
@@ -23,7 +25,10 @@ PIECES = "pieces"
 
 
 def do(context: Context, member: PlanMember) -> Any:
-    """Replay, open, save, compare with the prediction; it is read in full while it is restored."""
+    """Replay, open, save, compare with the prediction, and with every db that counts; it is read in full while it is restored.
+
+    Raises Refused when a db holds what the built one does not, unless the operator named the source in spite of that.
+    """
     source, host = context.source, context.host(member)
     work = context.work(member)
     if source.member:
@@ -47,7 +52,29 @@ def do(context: Context, member: PlanMember) -> Any:
     finally:
         host.call(files.remove_made, brought)
         host.call(files.remove_made, work / PIECES)
-    return msgspec.to_builtins(built)
+    return {**msgspec.to_builtins(built), "audit": msgspec.to_builtins(_audited(context, host, work / "source.db"))}
+
+
+def _audited(context: Context, host: Connection, built: Path) -> Audit:
+    """Compare what was built with the dbs of the members that count (:mod:`requorum.workbench.audit`)."""
+    decided, plan = context.journal.decision, context.plan
+    names = decided.witnesses if decided is not None else ()
+    others = [
+        audit.Db(
+            name=one.name, host=context.host(one), path=datadir.layout_of(one.place.data_dir, one.place.wal_dir).db
+        )
+        for one in plan.members
+        if one.name in names
+    ]
+    found = audit.audit(audit.Db(name="source", host=host, path=str(built)), others)
+    if found.differ and not plan.named:
+        raise Refused(
+            f"{context.source.id} was built, and does not hold what other disks hold: {'; '.join(found.differ)}",
+            changed=f"etcd is fenced on {', '.join(one.name for one in plan.members)}; no member's data was changed",
+            hint=f"keep every disk; requorum rollback {plan.run} lifts the fences; a source that you name yourself "
+            f"(requorum plan --source ID) is taken in spite of what others hold",
+        )
+    return found
 
 
 def _parts(context: Context, member: PlanMember) -> tuple[Part, ...]:
@@ -60,7 +87,7 @@ def _parts(context: Context, member: PlanMember) -> tuple[Part, ...]:
         still_fenced(context, owner)
         there = context.host(owner)
         if there.name == host.name or (there.local and host.local):
-            parts.append(Part(wal_dir=owner.place.wal_dir, first=piece.first, last=piece.last))
+            parts.append(Part(wal_dir=piece.wal_dir or owner.place.wal_dir, first=piece.first, last=piece.last))
             continue
         host.call(files.make_dir, folder)
         for some in merging.fetch([piece], lambda name: _log_of(context, name)):

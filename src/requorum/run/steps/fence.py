@@ -6,11 +6,15 @@ from typing import Any
 from requorum.deployments import kinds
 from requorum.hosts import processes
 from requorum.plan.values import BY_HAND, PlanMember
+from requorum.run.alive import refuse_living
 from requorum.run.context import Context, folders_of
 
 
 def do(context: Context, member: PlanMember) -> Any:
     """Fence first (something may be restarting etcd every few seconds), then stop, then try to start."""
+    others = [one.name for one in context.plan.members if one.name != member.name]
+    changed = f"{member.name} runs on as it was" + (f"; {', '.join(others)} may be fenced" if others else "")
+    refuse_living(context, [member], changed)
     kind, host, deployment = kinds.of(member.deployment), context.host(member), member.deployment
     kind.fence(host, deployment, context.plan.run)
     stopped = kind.stop(host, deployment, folders_of(member))

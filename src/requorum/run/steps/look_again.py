@@ -1,45 +1,111 @@
-"""Now that nothing moves any more: read every disk in full, decide again, and go on only if the decision is the same."""
+"""Now that nothing moves any more: read every disk in full and decide again. This decision is the one that is carried out.
 
+What it promises less than the plan that the operator agreed to is asked about before anything is moved; where nobody can be
+asked, the run ends here.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio.from_thread
 import msgspec
 
-from requorum.errors import Refused
+from requorum.errors import Refused, RequorumError
 from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
+from requorum.plan import inforce
+from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, PlanMember
+from requorum.plan.weaker import weaker
 from requorum.run.context import Context
 from requorum.survey import gather
-from requorum.survey.evidence import Survey
+from requorum.survey.around_values import Around
+from requorum.survey.evidence import MemberEvidence, Survey
+from requorum.verdict import values
 from requorum.verdict.decide import decide
-from requorum.verdict.values import Verdict
+from requorum.verdict.values import Source, Verdict
 
 
 def do(context: Context, _: PlanMember | None) -> Any:
-    """Raises Refused when the world has become another than the plan's."""
-    plan = context.plan
-    verdict = decide(anyio.from_thread.run(survey_again, plan, context.connections, context.programs))
-    why = what_changed(plan, verdict)
-    if why:
+    """What is in force from here on. Raises Refused when it is less than was agreed to and nobody can be asked, or when
+    there is no plan any more."""
+    agreed = context.journal.agreed
+    survey = anyio.from_thread.run(survey_again, agreed, context.connections, context.programs)
+    verdict = decide(survey)
+    changed = f"etcd is fenced on {', '.join(one.name for one in agreed.members)}; no member's data was changed"
+    back = f"requorum rollback {agreed.run} lifts the fences, then plan again: the new plan says what the disks say now"
+    try:
+        now = plan_now(agreed, survey, verdict)
+    except RequorumError as err:
         raise Refused(
-            f"what the disks say now is not what the plan was made from: {why}",
-            changed=f"etcd is fenced on {', '.join(one.name for one in plan.members)}; nothing else was changed",
-            hint=f"requorum rollback {plan.run} lifts the fences; then plan again",
+            f"what the disks say now is not what the plan was made from: {err.message}", changed=changed, hint=back
+        ) from err
+    less = weaker(agreed, now)
+    decided = inforce.decision(agreed, now, less, witnesses(verdict))
+    if bare := inforce.without_programs(agreed, inforce.in_force(agreed, decided)):
+        raise Refused(
+            f"{', '.join(bare)} can be started now and could not before, and has no programs of etcd",
+            changed=changed,
+            hint=back,
         )
-    source = next((one for one in verdict.sources if plan.source and one.id == plan.source.id), None)
-    if source is None:
-        least = verdict.start.revision if verdict.start else plan.least_revision
-    else:
-        least = source.revision + plan.bump if source.revision_exact else plan.bump
+    if less and context.yes:
+        raise Refused(
+            f"the disks, read again in full, promise less than the plan that was agreed to: {'; '.join(less)}",
+            changed=changed,
+            hint=f"{back}; requorum resume {agreed.run}, without --yes, asks you on a terminal",
+        )
     return {
         "verdict": verdict.kind,
         "summary": verdict.summary,
-        "source": msgspec.to_builtins(source),
-        "least_revision": least,
+        "source": msgspec.to_builtins(now.source),
+        "least_revision": now.least_revision,
+        "decision": msgspec.to_builtins(decided),
     }
+
+
+def plan_now(agreed: Plan, survey: Survey, verdict: Verdict) -> Plan:
+    """The plan that would be made of what the disks say now: from the source that was agreed to while that is there, and
+    nothing else loses less (a source that the operator named is never passed over).
+
+    Raises RequorumError where there is none: a gate forbids it, or nothing is left to rebuild from.
+    """
+    if verdict.cluster_id != agreed.cluster_id:
+        raise Refused(f"the cluster id is {verdict.cluster_id:x}, it was {agreed.cluster_id:x}")
+    wanted = agreed.source.id if agreed.source else ""
+    there = next((one for one in verdict.sources if one.id == wanted), None)
+    keeps = there is not None and (agreed.named or not _loses_less(verdict, there))
+    now = make_plan(
+        survey,
+        verdict,
+        run=agreed.run,
+        tools=agreed.tools,
+        powered_off=agreed.powered_off,
+        source_id=wanted if keeps else "",
+        named=agreed.named and keeps,
+    )
+    return replace(now, seen_revision=agreed.seen_revision)
+
+
+def _loses_less(verdict: Verdict, source: Source) -> bool:
+    """Whether a start as is, or the best source, loses fewer writes than this one."""
+    if verdict.start is not None:
+        return source.loss.at_most != 0
+    best = verdict.sources[0].loss
+    return best.known and (not source.loss.known or best.at_most < source.loss.at_most)
+
+
+def witnesses(verdict: Verdict) -> tuple[str, ...]:
+    """The members whose dbs count: whatever is built must hold what they hold up to its revision. A db that a majority
+    outvotes is no source, and no witness."""
+    return tuple(
+        dict.fromkeys(
+            one.member
+            for one in verdict.sources
+            if one.kind in (values.OWN_LOG, values.BARE_DB) and not one.last_resort
+        )
+    )
 
 
 async def survey_again(plan: Plan, connections: Connections, found: Tools | None) -> Survey:
@@ -51,33 +117,32 @@ async def survey_again(plan: Plan, connections: Connections, found: Tools | None
     at_hand = found or next((one.tools for one in plan.members if one.deployment.kind == "process"), None)
     cluster = plan.cluster.rsplit("-", 1)[0]
     inventory = Inventory(path=Path("/"), cluster=cluster, hosts=hosts, tools=None, snapshots=())
-    return await gather.survey_hosts(inventory, connections, at_hand, in_full=True, snapshots=plan.snapshots)
+    survey = await gather.survey_hosts(inventory, connections, at_hand, in_full=True, snapshots=plan.snapshots)
+    members = tuple(_without_own(one, plan.run) for one in survey.members)
+    return replace(survey, members=members, seen_revision=plan.seen_revision)
 
 
-def what_changed(plan: Plan, verdict: Verdict, *, to_the_letter: bool = False) -> str:
-    """Why a plan does not fit a verdict; empty when it does.
+def _without_own(member: MemberEvidence, run: str) -> MemberEvidence:
+    """A member without what this very run has made beside its data: that is no news, and no danger."""
+    if not isinstance(member.around, Around):
+        return member
+    runs = tuple(one for one in member.around.runs if one.run != run)
+    return replace(member, around=replace(member.around, runs=runs))
 
-    A log may have grown between a plan and its fence (an etcd that crashes and restarts does that): such a source is
-    taken as it is now. A plan that was saved for later must fit ``to_the_letter``.
+
+def another_to_the_letter(agreed: Plan, now: Plan) -> str:
+    """Why a plan that was saved for later does not fit what the disks say now, to the letter; empty when it does.
+
+    What is less than agreed to is told by :func:`requorum.plan.weaker.weaker`; this is about the rest: logs that have grown,
+    members that could be started and could not before.
     """
-    if verdict.refusal:
-        return verdict.refusal
-    if verdict.cluster_id != plan.cluster_id:
-        return f"the cluster id is {verdict.cluster_id:x}, it was {plan.cluster_id:x}"
-    if plan.source is None:
-        if verdict.start is None:
-            return f"the verdict is now {verdict.kind!r}: {verdict.summary}"
-        starting = {one.name for one in plan.started}
-        if set(verdict.start.members) != starting or verdict.start.first != plan.first:
-            return f"the members to start are now {', '.join(verdict.start.members)}"
-        return ""
-    now = next((one for one in verdict.sources if one.id == plan.source.id), None)
-    if now is None:
-        return f"the source {plan.source.id} cannot be used any more"
-    if now.db != plan.source.db or now.to_index < plan.source.to_index:
-        return f"the source {now.id} now goes to entry {now.to_index} only"
-    if to_the_letter and (now.to_index, now.revision) != (plan.source.to_index, plan.source.revision):
-        return f"the source {now.id} now goes to entry {now.to_index} and revision {now.revision}"
-    if now.loss.at_most > plan.source.loss.at_most or now.loss.known != plan.source.loss.known:
-        return f"the source {now.id} would now lose {now.loss.at_most} writes"
+    if now.kind != agreed.kind:
+        return f"it is {now.kind!r} now: {now.summary}"
+    if [(one.name, one.role) for one in now.members] != [(one.name, one.role) for one in agreed.members]:
+        return f"the members to start are now {', '.join(one.name for one in now.started)}"
+    if now.first != agreed.first:
+        return f"those to start first are now {', '.join(now.first)}"
+    before, after = agreed.source, now.source
+    if before and after and (before.id, before.to_index, before.revision) != (after.id, after.to_index, after.revision):
+        return f"the source {after.id} now goes to entry {after.to_index} and revision {after.revision}"
     return ""

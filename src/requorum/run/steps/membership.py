@@ -1,6 +1,7 @@
 """Change the members of a cluster that lives: one at a time, each change looked for before it is made."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from requorum.errors import RequorumError
@@ -74,9 +75,9 @@ def votes(context: Context) -> bool:
     return found is not None and not found.learner
 
 
-def listed(context: Context) -> tuple[Peer, ...]:
+def listed(context: Context, speakers: Sequence[PlanMember] = ()) -> tuple[Peer, ...]:
     """The members of now."""
-    return peers_of(_ctl(context, "member", "list"))
+    return peers_of(ctl(context, speakers or _keeping(context), "member", "list"))
 
 
 def _new(context: Context) -> Peer | None:
@@ -99,10 +100,18 @@ def _tell(context: Context) -> None:
     context.caught_up(new.name, *applied)
 
 
+def _keeping(context: Context) -> list[PlanMember]:
+    return [one for one in context.plan.members if one.role == "keep"]
+
+
 def _ctl(context: Context, *words: str) -> Any:
-    """Ask each member that runs on, until one answers."""
+    return ctl(context, _keeping(context), *words)
+
+
+def ctl(context: Context, speakers: Sequence[PlanMember], *words: str) -> Any:
+    """Ask members that run, one after the other, until one answers."""
     failed = ""
-    for member in [one for one in context.plan.members if one.role == "keep"]:
+    for member in speakers:
         config = member.config
         flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
         try:

@@ -83,7 +83,7 @@ def _compared(context: Context, member: PlanMember) -> str:
     try:
         with ThreadPoolExecutor(max_workers=1) as pool:
             digest = pool.submit(host.call, files.sha256_of, db)
-            fault = host.call(disks.fault_of_restored, str(db), snapshot, bumped=context.plan.bump > 0)
+            fault = host.call(disks.fault_of_restored, str(db), snapshot, bump=context.plan.bump)
             found = digest.result()
     except EtcdFileError as err:
         raise RequorumError(f"{member.name}: the restored db cannot be read: {err}") from err

@@ -5,12 +5,18 @@ from typing import Any
 from requorum.deployments import controlplane, kubelet
 from requorum.hosts import units
 from requorum.plan.values import PlanHost
+from requorum.run.alive import refuse_living
 from requorum.run.context import Context
 
 
 def stop(context: Context, host: PlanHost) -> Any:
     """Fence and stop them, in their order: a reboot in the middle brings none of them back. kubelet is stopped before the
     containers of its pods are, so that nothing starts them again."""
+    refuse_living(context, context.plan.members, "etcd runs on as it was; what writes to it may be stopped")
+    return _stop(context, host)
+
+
+def _stop(context: Context, host: PlanHost) -> Any:
     connection = context.connections[host.name]
     controlplane.fence(connection, host.pods, context.plan.run)
     connection.call(units.fence, [one.unit for one in host.services], context.plan.run)
@@ -36,7 +42,7 @@ def start(context: Context, host: PlanHost) -> Any:
 
 def stop_again(context: Context, host: PlanHost) -> None:
     """Before a rollback touches data: nothing may write meanwhile."""
-    stop(context, host)
+    _stop(context, host)
 
 
 def bring_back(context: Context, host: PlanHost) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from requorum.errors import StoppedMidway
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
-from requorum.verdict.decide import loss_text
+from requorum.verdict.words import loss_text
 
 
 def do(context: Context, _: PlanMember | None) -> Any:
@@ -28,11 +28,32 @@ def text(context: Context) -> str:
             f"data set aside (kept until cleanup), and it joins again empty: no write is lost, quorum holds throughout."
         )
     names = ", ".join(one.name for one in plan.started)
+    less = _less(context)
     if plan.kind == "start as is":
-        return f"Everything is checked. Start {names} on their own disks (copies are kept): no write is lost."
+        loss = "no write is lost"
+        if plan.loss_at_most < 0:
+            loss = f"what is lost cannot be known: {plan.unproven}"
+        elif plan.unproven:
+            loss = (
+                f"no write is lost that the disks still show; that there were no others is not proven: {plan.unproven}"
+            )
+        return f"{less}Everything is checked. Start {names} on their own disks (copies are kept): {loss}."
     built = context.journal.result("build source", plan.source_on) or {}
     changed = f"; its db file was last changed {context.source.modified}" if context.source.modified else ""
+    audited = built.get("audit", {})
+    same = f"; it holds every record of {', '.join(audited['agree'])}'s db up to there" if audited.get("agree") else ""
+    others = "".join(f"\nNot so: {one}." for one in audited.get("differ", ()))
     return (
-        f"Everything is checked: {context.source.id} came to revision {built.get('revision')} in a real etcd{changed}.\n"
+        f"{less}Everything is checked: {context.source.id} came to revision {built.get('revision')} in a real etcd"
+        f"{same}{changed}.{others}\n"
         f"Now the data of {names} is set aside (kept until cleanup) and replaced: {loss_text(context.source.loss)}."
     )
+
+
+def _less(context: Context) -> str:
+    """What the fenced disks, read again, promise less than what the operator has seen before."""
+    decided = context.journal.decision
+    if decided is None or not decided.weaker:
+        return ""
+    lines = "\n".join(f"  - {one}" for one in decided.weaker)
+    return f"The disks were read again, and promise less than the plan that you have seen:\n{lines}\n"
