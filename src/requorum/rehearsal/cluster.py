@@ -1,11 +1,13 @@
 """A throwaway etcd cluster on loopback: config files, an inventory, real processes, and their end."""
 
+import errno
 import os
 import random
 import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,9 @@ from requorum.rehearsal.gateway import Gateway, NoAnswer
 START_SECONDS = 60.0
 PORTS = (10_000, 32_000)
 """Below the range out of which outgoing connections get theirs: a member must find its port free when it comes back."""
+MOST_RESERVED = 400
+"""So many ports are kept reserved, at a file descriptor each; the oldest clusters of this process are long gone then."""
+_RESERVED: deque[socket.socket] = deque()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +43,33 @@ class Member:
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now, and that the kernel gives to no outgoing connection."""
+    """Loopback ports that nobody listens on now, that the kernel gives to no outgoing connection, and that no other rehearsal
+    was given: its members may be dead just now, and come back. Raises OSError where there are not so many."""
     found: list[int] = []
-    while len(found) < count:
-        port = random.SystemRandom().randrange(*PORTS)
+    for port in random.SystemRandom().sample(range(*PORTS), len(range(*PORTS))):
+        if len(found) == count:
+            return found
         with socket.socket() as one:
-            if port not in found and one.connect_ex(("127.0.0.1", port)) != 0:
+            if one.connect_ex(("127.0.0.1", port)) != 0 and _reserve(port):
                 found.append(port)
+    if len(found) < count:
+        raise OSError(errno.EADDRNOTAVAIL, f"no {count} free ports from {PORTS[0]} to {PORTS[1] - 1}")
     return found
+
+
+def _reserve(port: int) -> bool:
+    """Reserve a port among all rehearsals of this machine's network for as long as this process lives: a socket without a file
+    (abstract, unix(7)) bears its number. False where it is taken; where there are no such sockets nothing is reserved."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0requorum-port-{port}")
+    except OSError as err:
+        name.close()
+        return err.errno != errno.EADDRINUSE
+    _RESERVED.append(name)
+    if len(_RESERVED) > MOST_RESERVED:
+        _RESERVED.popleft().close()
+    return True
 
 
 def lay_out(root: Path, members: int, etcd_dir: Path, name: str, *, later: int = 0) -> list[Member]:

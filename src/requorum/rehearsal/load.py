@@ -68,7 +68,8 @@ class Load:
     """Writers on threads. ``start`` them, wait for ``acknowledged`` to grow, kill the cluster, ``stop`` them.
 
     ``prefix`` tells the keys of one load from those of another; after ``patience`` requests in a row without an answer
-    a writer gives up.
+    a writer gives up. ``pause`` is how long each writer waits after an answer, in seconds: without one it writes as fast as
+    it can.
     """
 
     endpoints: Sequence[str]
@@ -77,6 +78,7 @@ class Load:
     value_bytes: int = 700
     prefix: str = ""
     patience: int = 3
+    pause: float = 0.0
     context: ssl.SSLContext | None = None
     operations: list[Operation] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -147,6 +149,8 @@ class Load:
             self.operations.append(operation)
             if operation.acknowledged:
                 self._acknowledged[number] += 1
+            if self.pause:
+                self._stop.wait(self.pause)
         gateway.close()
 
 
