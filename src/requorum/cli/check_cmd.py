@@ -21,16 +21,17 @@ UNKNOWN = 3
 @click.command()
 @options.where
 @options.powered_off
+@options.seen_revision
 @click.option("--nagios", is_flag=True, help="One line, and exit codes 0, 1, 2 and 3 as monitoring plugins have them.")
 @options.output
-def check(where: Where, powered_off: tuple[str, ...], nagios: bool, output: str) -> int:
+def check(where: Where, powered_off: tuple[str, ...], seen_revision: int, nagios: bool, output: str) -> int:
     """The members' status and hashes, certificates, clocks, alarms, quota, versions, room for a recovery. Changes nothing.
 
     Exits with 0 when all is well, 3 with warnings, 1 when something is wrong.
     """
     try:
         with options.world(where, powered_off) as world:
-            survey = survey_cmd.look(world, (), powered_off, in_full=False)
+            survey = survey_cmd.with_seen(survey_cmd.look(world, (), powered_off, in_full=False), seen_revision)
             verdict = decide(survey)
             proof, fault = _compare(world, survey)
     except RequorumError as err:
@@ -61,7 +62,7 @@ def _compare(world: World, survey: Survey) -> tuple[Proof | None, str]:
     try:
         return compare(asked, change=False), ""
     except RequorumError as err:
-        return None, err.message
+        return None, f"{err.message}; {err.hint}" if err.hint else err.message
 
 
 def _print(found: Check, proof: Proof | None, *, wide: bool) -> None:

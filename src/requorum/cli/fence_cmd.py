@@ -17,6 +17,7 @@ from requorum.deployments import controlplane, kinds
 from requorum.errors import Locked, Refused, RequorumError, Unreachable
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
+from requorum.plan import gates
 from requorum.plan.values import BY_HAND
 from requorum.run.execute import START_APART
 from requorum.survey import gather
@@ -42,8 +43,10 @@ def fence(where: Where, lift: bool, powered_off: tuple[str, ...], yes: bool, con
     with options.world(where, powered_off) as world:
         survey = survey_cmd.look(world, (), powered_off, in_full=False)
         verdict = decide(survey)
-        if not lift and verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS):
-            _gate_alive(verdict.cluster, verdict.summary, yes=yes, confirm=confirm)
+        alive = gates.living(survey)
+        if not lift and (alive or verdict.kind in (values.HEALTHY, values.REPLACE_MEMBERS)):
+            said = f"{', '.join(alive)} answers with a leader ({verdict.summary})" if alive else verdict.summary
+            _gate_alive(verdict.cluster, said, yes=yes, confirm=confirm)
         targets = [*survey.members, *(one for one in survey.hosts if "etcd" not in one.roles)]
         run = f"{BY_HAND}{plan_cmd.new_run()}"
         rows = (

@@ -1,5 +1,6 @@
 """``requorum inspect``: any file of etcd's, explained offline."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from requorum.survey.evidence import Checked, DbEvidence, Fault, LogEvidence, Ta
 
 SHOWN = 10
 """So many damaged places are printed one by one; JSON has them all."""
+MOST_LISTED = 10_000
+"""So many unreadable indexes are listed one by one in JSON; it has them all as runs."""
 
 
 @click.command()
@@ -43,8 +46,9 @@ def inspect(path: Path, verify: bool, output: str) -> int:
 
 
 def _data_dir(path: Path, verify: bool) -> dict[str, Any]:
-    layout = datadir.layout_of(str(path))
-    db, log, tail = disks.read_member(layout.data_dir, layout.wal_dir, in_full=verify)
+    inner = datadir.inner_of(str(path))
+    layout = datadir.layout_of(str(path), inner=inner)
+    db, log, tail = disks.read_member(layout.data_dir, layout.wal_dir, in_full=verify, inner=inner)
     damage = [*_faults(db), *(log.faults if isinstance(log, LogEvidence) else ())]
     for part in (db, log):
         if isinstance(part, Unknown):
@@ -106,7 +110,8 @@ def _log(log: Log) -> dict[str, Any]:
             "commit": log.hard_state.commit if log.hard_state else 0,
             "snapshots": [{"index": one.index, "term": one.term} for one in log.marks],
             "end": log.end,
-            "unreadable": list(log.unreadable),
+            "unreadable": list(itertools.islice(log.unreadable, MOST_LISTED)),
+            "unreadable_runs": [list(one) for one in log.unreadable.runs],
         },
         "damage": [logs.fault(one) for one in log.damage],
     }
@@ -119,7 +124,14 @@ def _snap(path: Path, _: bool) -> dict[str, Any]:
     return {"snap": snap, "damage": []}
 
 
-_LOOK = {"data dir": _data_dir, "db": _db, "wal dir": _wal_dir, "wal": _wal_file, "snap": _snap}
+_LOOK = {
+    "data dir": _data_dir,
+    "member dir": _data_dir,
+    "db": _db,
+    "wal dir": _wal_dir,
+    "wal": _wal_file,
+    "snap": _snap,
+}
 
 
 def _print(answer: dict[str, Any], *, verify: bool) -> None:
@@ -164,7 +176,9 @@ def _rows(answer: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(
             (
                 "log beyond the db",
-                f"entries {tail.from_index + 1} to {tail.to_index}, {exact} to revision {tail.revision}",
+                f"entries {tail.from_index + 1} to {tail.to_index}, {exact} to revision {tail.revision}"
+                if tail.to_index > tail.from_index
+                else "nothing",
             )
         )
     if snap is not None:

@@ -144,6 +144,17 @@ def snapshots(func: F) -> F:
     )(func)
 
 
+def seen_revision(func: F) -> F:
+    """``--seen-revision``."""
+    return click.option(
+        "--seen-revision",
+        type=click.IntRange(min=0),
+        default=0,
+        metavar="N",
+        help="A revision that is known to have been served: from a monitoring system, or an API object's resourceVersion.",
+    )(func)
+
+
 def powered_off(func: F) -> F:
     """``--powered-off``."""
     return click.option(

@@ -39,6 +39,7 @@ class Planned:
 @options.snapshots
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
 @options.powered_off
+@options.seen_revision
 @click.option(
     "--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the plan to a file for recover --plan."
 )
@@ -48,6 +49,7 @@ def plan(
     snapshots: tuple[str, ...],
     source_id: str,
     powered_off: tuple[str, ...],
+    seen_revision: int,
     save: Path | None,
     output: str,
 ) -> None:
@@ -55,7 +57,7 @@ def plan(
     if save is not None and save.exists():
         raise UsageError(f"{save} exists already", hint="requorum overwrites nothing: choose another name")
     with options.world(where, powered_off) as world:
-        made = make_one(world, snapshots, source_id, powered_off)
+        made = make_one(world, snapshots, source_id, powered_off, seen_revision)
     if save is not None:
         try:
             raw = msgspec.json.format(msgspec.json.encode(made.plan), indent=1)
@@ -101,9 +103,11 @@ def new_run() -> str:
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def make_one(world: World, snapshots: Sequence[str], source_id: str, powered_off: Sequence[str]) -> Planned:
+def make_one(
+    world: World, snapshots: Sequence[str], source_id: str, powered_off: Sequence[str], seen_revision: int = 0
+) -> Planned:
     """Survey in full, decide, plan."""
-    survey = survey_cmd.look(world, snapshots, powered_off, in_full=True)
+    survey = survey_cmd.with_seen(survey_cmd.look(world, snapshots, powered_off, in_full=True), seen_revision)
     verdict = decide(survey)
     powered_off = with_members(world, survey, powered_off)
     gate_powered_off(world, survey, powered_off)

@@ -17,11 +17,12 @@ from requorum import errors
 from requorum.cli import consent, options, plan_cmd, render
 from requorum.cli.options import Where, World
 from requorum.cli.progress import Shown
-from requorum.errors import Refused, UsageError
+from requorum.errors import Refused, RequorumError, UsageError
 from requorum.hosts import files
 from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan
+from requorum.plan.weaker import weaker
 from requorum.proof.prove import Proof
 from requorum.run import execute, fetch
 from requorum.run import journal as journals
@@ -37,6 +38,7 @@ from requorum.verdict.decide import decide
 @click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="Carry out this saved plan.")
 @click.option("--source", "source_id", default="", help="Rebuild from this source (by its name in the survey).")
 @options.powered_off
+@options.seen_revision
 @consent.options
 @options.output
 def recover(
@@ -45,6 +47,7 @@ def recover(
     plan_path: Path | None,
     source_id: str,
     powered_off: tuple[str, ...],
+    seen_revision: int,
     yes: bool,
     confirm: str,
     output: str,
@@ -56,16 +59,16 @@ def recover(
     """
     consent.gate_terminal(yes)
     if plan_path is not None:
-        if snapshots or source_id or powered_off:
-            raise UsageError("--plan already says what to recover from and who is off")
+        if snapshots or source_id or powered_off or seen_revision:
+            raise UsageError("--plan already says what to recover from, who is off, and what was served")
         plan = plan_cmd.load_plan(plan_path)
         found = options.plan_programs(plan, where)
         consent.gate_name(plan.cluster, yes, confirm)
         with options.plan_world(plan, where) as connections:
-            _gate_world(plan, connections, found)
+            _gate_world(plan, connections, found, yes=yes)
             return begin(plan, connections, found, yes=yes, output=output)
     with options.world(where, powered_off) as world:
-        made = plan_cmd.make_one(world, snapshots, source_id, powered_off)
+        made = plan_cmd.make_one(world, snapshots, source_id, powered_off, seen_revision)
         if output in ("table", "wide") and not yes:
             render.survey_and_verdict(made.survey, made.verdict, wide=output == "wide")
             plan_cmd.show_phases(made.plan)
@@ -73,7 +76,7 @@ def recover(
         kept = msgspec.json.encode({"survey": made.survey, "verdict": made.verdict})
         code = begin(made.plan, world.connections, world.found, yes=yes, output=output, survey=kept)
         if not yes:
-            code = _offer(world, made.plan, output) or code
+            code = _offer(world, journals.load(made.plan.run, world.connections).plan, output) or code
         return code
 
 
@@ -131,11 +134,24 @@ def opened(run: str, where: Where) -> Iterator[Journal]:
         yield journals.load(run, connections)
 
 
-def _gate_world(plan: Plan, connections: Connections, found: Tools | None) -> None:
-    """A plan that was saved goes on only if the disks still say what it was made from."""
-    verdict = decide(anyio.run(look_again.survey_again, plan, connections, found))
-    why = look_again.what_changed(plan, verdict, to_the_letter=True)
-    if why:
+def _gate_world(plan: Plan, connections: Connections, found: Tools | None, *, yes: bool) -> None:
+    """A plan that was saved goes on only if the disks still say what it was made from; where they promise less the operator
+    is asked, and without one it is refused."""
+    survey = anyio.run(look_again.survey_again, plan, connections, found)
+    verdict = decide(survey)
+    try:
+        now = look_again.plan_now(plan, survey, verdict)
+        why = look_again.another_to_the_letter(plan, now)
+        less = weaker(plan, now)
+    except RequorumError as err:
+        why, less = err.message, ()
+    if less:
+        text = f"the world has become another since this plan was made, and promises less: {'; '.join(less)}"
+        if yes:
+            raise Refused(text, changed="nothing was changed", hint="plan again: requorum plan")
+        if not consent.typed(text, plan.cluster):
+            raise Refused("not confirmed", changed="nothing was changed", hint="plan again: requorum plan")
+    elif why:
         raise Refused(
             f"the world has become another since this plan was made: {why}",
             changed="nothing was changed",
@@ -186,6 +202,7 @@ def carry_out(
             connections=connections,
             programs=found,
             ask=ask,
+            yes=yes,
             take_over=take_over,
             fresh=fresh,
             moved=progress.moved,
@@ -197,9 +214,11 @@ def carry_out(
                 answer = anyio.run(partial(execute.execute, context, progress))
         except KeyboardInterrupt as err:
             raise execute.interruption(plan.run) from err
+    plan = journal.plan  # what the last look at the disks decided
     proof = msgspec.convert(answer, Proof)
     not_ready = _not_ready(journal)
-    warnings = [*plan.warnings, *proof.warnings, *not_ready]
+    given_up = _given_up(journal)
+    warnings = [*plan.warnings, *given_up, *proof.warnings, *not_ready]
     saved = journal.result("finish snapshot", "")
     if output in ("json", "yaml"):
         report = {
@@ -210,6 +229,8 @@ def carry_out(
             "source": plan.source.id if plan.source else "",
             "predicted_lost_max": plan.loss_at_most if plan.loss_at_most >= 0 else None,
             "bump": plan.bump,
+            "unproven": plan.unproven,
+            "weaker": journal.decision.weaker if journal.decision else (),
             "proof": proof,
             "snapshot": saved,
             "warnings": warnings,
@@ -217,7 +238,7 @@ def carry_out(
         render.data(report, output)
     else:
         render.proof(proof, wide=output == "wide")
-        for warning in (*plan.warnings, *not_ready):
+        for warning in (*plan.warnings, *given_up, *not_ready):
             render.console().print(f"warning: {warning}")
         out = render.console()
         if isinstance(saved, dict):
@@ -228,6 +249,13 @@ def carry_out(
             )
         out.print(_what_now(plan), soft_wrap=True)
     return errors.DONE_WITH_WARNINGS if warnings else errors.DONE
+
+
+def _given_up(journal: Journal) -> list[str]:
+    """What other disks hold, and the source that the operator named does not."""
+    built = journal.result("build source", journal.plan.source_on)
+    audited = built.get("audit") if isinstance(built, dict) else None
+    return [f"given up, and kept in the old data: {one}" for one in (audited or {}).get("differ", ())]
 
 
 def _not_ready(journal: Journal) -> list[str]:

@@ -11,9 +11,10 @@ from rich.text import Text
 from ruamel.yaml import YAML
 
 from requorum.proof.prove import Proof
-from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail, Unknown
-from requorum.verdict.decide import loss_text
+from requorum.survey.evidence import DbEvidence, LiveEvidence, LogEvidence, MemberEvidence, Survey, Tail, Unknown
+from requorum.verdict.findings import not_seen
 from requorum.verdict.values import Verdict
+from requorum.verdict.words import loss_text
 
 _COLOURS = {"healthy": "green", "start as is": "green", "rebuild": "yellow", "replace members": "yellow"}
 
@@ -52,7 +53,8 @@ def survey_and_verdict(survey: Survey, verdict: Verdict, *, wide: bool = False) 
         out.print(_members(survey, wide=wide))
     for snapshot in survey.snapshots:
         what = snapshot.db.unknown if isinstance(snapshot.db, Unknown) else f"revision {snapshot.db.revision}"
-        out.print(f"snapshot {snapshot.path}: {what}")
+        where = f"{snapshot.host}:{snapshot.path} (found)" if snapshot.found and snapshot.host else snapshot.path
+        out.print(f"snapshot {where}: {what}")
     if verdict.findings:
         out.print()
         for finding in verdict.findings:
@@ -77,7 +79,7 @@ def _members(survey: Survey, *, wide: bool) -> Table:
     columns = ["member", "state", ">log term/index", ">db revision", ">replayed to", "files"]
     made = table(*columns, *(("data dir", "member id") if wide else ()))
     for member in survey.members:
-        made.add_row(*_member_row(member), *(_wide(member) if wide else ()))
+        made.add_row(*_member_row(survey, member), *(_wide(member) if wide else ()))
     return made
 
 
@@ -86,14 +88,22 @@ def _wide(member: MemberEvidence) -> tuple[str, str]:
     return member.data_dir, own
 
 
-def _member_row(member: MemberEvidence) -> list[str]:
+def _member_row(survey: Survey, member: MemberEvidence) -> list[str]:
     running = not isinstance(member.process, Unknown) and member.process.running
+    running = running or isinstance(member.live, LiveEvidence)
     log = f"{member.log.last_term}/{member.log.last_index}" if isinstance(member.log, LogEvidence) else "-"
     db = str(member.db.revision) if isinstance(member.db, DbEvidence) else "-"
     replayed = "-"
     if isinstance(member.tail, Tail):
         replayed = str(member.tail.revision) if not member.tail.doubts else f"<= {member.tail.revision}"
-    return [member.name, "running" if running else "stopped", log, db, replayed, _files(member)]
+    return [
+        member.name,
+        "running" if running else "not seen" if not_seen(survey, member) else "stopped",
+        log,
+        db,
+        replayed,
+        _files(member),
+    ]
 
 
 def _files(member: MemberEvidence) -> str:

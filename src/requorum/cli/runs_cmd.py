@@ -10,7 +10,7 @@ from requorum.cli.options import Where
 from requorum.cli.recover_cmd import opened
 from requorum.deployments import kinds
 from requorum.errors import Refused, UsageError
-from requorum.hosts import files
+from requorum.hosts import files, setaside
 from requorum.hosts.connection import Connections
 from requorum.plan.values import wal_work_of, work_of
 from requorum.run import fetch, lock
@@ -86,15 +86,24 @@ def _gate_old_data(journal: Journal, connections: Connections) -> None:
 @options.where
 @consent.options
 def cleanup(run: str, where: Where, yes: bool, confirm: str) -> None:
-    """Remove what a finished or rolled back run had set aside, and the snapshots that it took. There is no way back."""
+    """Remove what a finished or rolled back run had set aside, and the snapshots that it took. There is no way back.
+
+    Files that are neither etcd's nor requorum's and lay in a data dir that was set aside are kept, and listed.
+    """
     with opened(run, where) as journal:
         assert journal.connections is not None
-        _clean_up(journal, journal.connections, yes=yes, confirm=confirm)
+        kept = _clean_up(journal, journal.connections, yes=yes, confirm=confirm)
         gone = "the data that it had restored" if journal.state == journals.ROLLED_BACK else "the old data"
-    render.console().print(f"run {run} is cleaned up: {gone} and its snapshots are removed")
+    out = render.console()
+    out.print(f"run {run} is cleaned up: {gone} and its snapshots are removed")
+    if kept:
+        out.print("kept, because neither etcd nor requorum made it (move it where you want it, or remove it by hand):")
+    for path in kept:
+        out.print(f"  {path}", soft_wrap=True)
 
 
-def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm: str) -> None:
+def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm: str) -> list[str]:
+    """Remove it; returns what stays, as ``HOST: PATH``."""
     plan, run = journal.plan, journal.plan.run
     if journal.state not in (journals.FINISHED, journals.ROLLED_BACK):
         raise Refused(
@@ -114,11 +123,13 @@ def _clean_up(journal: Journal, connections: Connections, *, yes: bool, confirm:
     consent.gate(f"This removes {what} and the run's snapshots for good.", plan.cluster, yes, confirm)
     if not (journal.folder / "plan.json").exists():
         raise UsageError(f"there is no run {run} here")
+    kept = []
     for member in plan.members:
-        host = connections[member.host]
+        host, dirs = connections[member.host], (Path(member.place.data_dir), Path(member.place.wal_dir))
         for folder in dict.fromkeys((work_of(member, run), wal_work_of(member, run))):
-            host.call(files.remove_made, Path(folder))
+            kept += [f"{member.host}: {path}" for path in host.call(setaside.remove_run, Path(folder), *dirs)]
             host.call(files.remove_made, Path(folder).parent / lock.BUSY)
             host.call(files.remove_if_empty, Path(folder).parent)
         kinds.of(member.deployment).remove_set_aside(host, member.deployment, run)
     files.remove_made(journal.folder)
+    return kept

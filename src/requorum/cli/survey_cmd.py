@@ -1,6 +1,7 @@
 """``requorum survey``: look at every disk, change nothing, say what is possible."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from requorum.verdict.decide import decide
 @options.where
 @options.snapshots
 @options.powered_off
+@options.seen_revision
 @click.option(
     "--wal-dir", "wal_dirs", multiple=True, type=click.Path(path_type=Path), help="The WAL dir of the n-th DIR."
 )
@@ -35,6 +37,7 @@ def survey(
     where: Where,
     snapshots: tuple[str, ...],
     powered_off: tuple[str, ...],
+    seen_revision: int,
     wal_dirs: tuple[Path, ...],
     saved: Path | None,
     verify: bool,
@@ -53,12 +56,18 @@ def survey(
     else:
         with options.world(where, powered_off) as world:
             found = look(world, snapshots, powered_off, in_full=verify)
+    found = with_seen(found, seen_revision)
     verdict = decide(found)
     if output in ("json", "yaml"):
         answer: dict[str, Any] = {"schema": "requorum/SurveyAndVerdict/v1", "survey": found, "verdict": verdict}
         render.data(answer, output)
         return
     render.survey_and_verdict(found, verdict, wide=output == "wide")
+
+
+def with_seen(found: Survey, revision: int) -> Survey:
+    """A survey with the revision that the operator knows to have been served; a saved one keeps its own."""
+    return replace(found, seen_revision=revision) if revision else found
 
 
 def load(path: Path) -> Survey:
