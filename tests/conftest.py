@@ -19,6 +19,7 @@ from requorum.rehearsal import cluster
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.gateway import Gateway
 from requorum.rehearsal.load import Load
+from tests import rotation
 
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
@@ -35,8 +36,15 @@ MOSTLY_WAITING = ("tests/lab/", "tests/rehearsal/")
 """Tests of hosts that boot and members that elect leave the processor to others."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much is drawn where a test draws as much as it is given time for."""
+    parser.addoption("--rotate", action="store_true", help="of slow tables the rows whose turn it is at this commit")
+    parser.addoption("--wal-histories", default="300", help="random logs that are read for each minor version of etcd")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test that needs real etcd as one: ``-m 'not etcd'`` leaves them out.
+    """Mark each test that needs real etcd as one: ``-m 'not etcd'`` leaves them out. Of the rows of a slow table, those
+    whose turn it is not are left out where whole suites are run.
 
     Several workers get the tests in an order that keeps both the processor and the waiting busy: all but the last begin
     with whole modules of those that mostly wait. What is quick comes last, and is taken over by whoever has nothing left.
@@ -45,6 +53,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if "etcd_dir" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.etcd)
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if config.getoption("--rotate"):
+        now, later = rotation.chosen(items)
+        items[:] = now
+        config.hook.pytest_deselected(items=later)
     if workers > 1:
         items[:] = _dealt(items, workers)
 

@@ -100,12 +100,16 @@ class Cluster:
 
     def save_snapshot(self) -> None:
         """Take a snapshot of the first member, as operators do."""
+        self.save_snapshot_as(self.saved)
+
+    def save_snapshot_as(self, path: Path) -> None:
+        """The same, under another name."""
         argv: list[str | Path] = [
             self.etcd_dir / "etcdctl",
             f"--endpoints={self.first.client_url}",
             "snapshot",
             "save",
-            self.saved,
+            path,
         ]
         subprocess.run(argv, check=True, capture_output=True, timeout=30, env={"ETCDCTL_API": "3"})
 

@@ -1,6 +1,7 @@
 """Crashed clusters, made once and copied for each test, and requorum as a process."""
 
 import importlib.util
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from . import clusters
 from .clusters import Cluster
 from .process import Requorum
+from .terminal import Ask, ask_on
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +69,14 @@ def requorum(tmp_path: Path) -> Iterator[Requorum]:
     made = Requorum(state)
     yield made
     made.kill_all()
+
+
+@pytest.fixture
+def on_terminal(requorum: Requorum) -> Iterator[Ask]:
+    """``on_terminal(answer, *words)``: run a command on a terminal, answer its question; its exit code and the screen."""
+    children: list[subprocess.Popen[bytes]] = []
+    yield ask_on(requorum, children)
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+            child.wait(10)

@@ -5,18 +5,21 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
 from requorum.etcdfiles import verify
 from requorum.rehearsal import cluster, wreck
 from requorum.rehearsal.gateway import b64
+from requorum.rehearsal.load import Load
 
 from . import clusters
 from .clusters import Cluster
 from .process import Requorum, wait_until
 
 DB = "member/snap/db"
+LOOKS = 2
 
 
 @pytest.fixture
@@ -52,6 +55,36 @@ def test_survey_of_a_live_cluster_is_healthy(requorum: Requorum, live: Cluster) 
     """By its inventory, a live cluster answers for itself."""
     assert "verdict: healthy" in requorum("survey", "-i", live.inventory, code=0).out
     _serves(live)
+
+
+def _kinds(told: dict[str, Any]) -> set[tuple[str, str]]:
+    """What is found, without the numbers that change."""
+    findings = told.get("verdict", told)["findings"]
+    return {(one["subject"], re.sub("[0-9]+", "#", one["text"])) for one in findings}
+
+
+def test_three_healthy_members_under_load(requorum: Requorum, three: Cluster) -> None:
+    """What is read while it is written is no damage, and members that are asked one after the other do not differ: every
+    time, whatever is asked."""
+    three.start()
+    before = {
+        words: json.loads(requorum(*words, "-i", three.inventory, "-o", "json", code=code, answers=True).out)
+        for words, code in {("check",): 3, ("survey",): 0, ("survey", "--verify"): 0}.items()
+    }
+    # some 200 writes a second: unpaced writers fill a log faster than a slow machine can read it
+    load = Load([one.client_url for one in three.members], writers=2, seed=1, prefix="again/", pause=0.01)
+    load.start()
+    try:
+        load.wait_for(50, seconds=60)
+        for _ in range(LOOKS):
+            for words, quiet in before.items():
+                code = 3 if words == ("check",) else 0
+                told = json.loads(requorum(*words, "-i", three.inventory, "-o", "json", code=code, answers=True).out)
+                assert _kinds(told) == _kinds(quiet), words
+                assert told.get("verdict", {}).get("rule", "D") == "D", told["verdict"]["summary"]
+    finally:
+        load.stop()
+    assert load.acknowledged > 100
 
 
 def test_rebuild_refuses_a_live_data_dir(requorum: Requorum, live: Cluster) -> None:

@@ -21,7 +21,7 @@ from requorum.etcdfiles.walscan import Record
 
 from .process import Requorum
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 MB = 1 << 20
 MEMBERS = ("m1", "m2", "m3")
@@ -196,7 +196,10 @@ def test_bad_sectors_everywhere_and_nothing_lost(
 def test_a_bad_sector_where_nothing_lies_does_no_harm(
     requorum: Requorum, on_bad_disk: Callable[..., Path], etcd_dir: Path, tmp_path: Path
 ) -> None:
-    """A free page of the db is bad: nothing is damaged, and nothing is lost, although etcdutl cannot copy such a file."""
+    """A free page of the db is bad: nothing is damaged, and nothing is lost, although etcdutl cannot copy such a file.
+
+    It is one disk of three: that the others held no more is not proven, exit 3.
+    """
 
     def hits(root: Path) -> Sequence[Hit]:
         db = root / "m1/data/member/snap/db"
@@ -216,7 +219,7 @@ def test_a_bad_sector_where_nothing_lies_does_no_harm(
     ]
     assert (found["db"]["faults"], found["log"]["faults"]) == ([], [])
     words = ("rebuild", data, "-o", tmp_path / "out.db", "--etcd-dir", etcd_dir, "--format", "json")
-    assert json.loads(requorum(*words, code=0, seconds=60).out)["source"]["kind"] == "own log"
+    assert json.loads(requorum(*words, code=3, seconds=60).out)["source"]["kind"] == "own log"
     assert verify.verify_db(str(tmp_path / "out.db")).sound
 
 

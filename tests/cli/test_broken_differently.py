@@ -62,16 +62,30 @@ def test_logs_alone_are_enough(requorum: Requorum, disks: Path, etcd_dir: Path, 
 
 
 def test_a_tie_is_refused_with_what_differs(requorum: Requorum, disks: Path, etcd_dir: Path, tmp_path: Path) -> None:
-    """Two members hold different data: nothing is built until the operator says from which."""
+    """Two members hold different data, and no log tells which is right: nothing is built until the operator says from which."""
     other, one, _ = by_db(disks)
     damage.value_flipped(other, Random(2))
+    for each in (one, other):
+        damage.wal_gone(each, Random(0))
     out = tmp_path / "out.db"
     words = ("rebuild", one, other, "-o", out, "--etcd-dir", etcd_dir)
     ended = requorum(*words, code=REFUSED, seconds=60)
     assert "the records up to revision" in ended.err
     assert "--source" in ended.hint
     assert not out.exists()
-    requorum(*words, "--source", f"{one.parent.name}: db + own log", code=0, seconds=60)
+    said = requorum(*words, "--source", f"{one.parent.name}: bare db", code=3, seconds=60).out
+    assert f"not in it: {other.parent.name}'s db: " in said
+    assert out.exists()
+
+
+def test_a_log_settles_it(requorum: Requorum, disks: Path, etcd_dir: Path, tmp_path: Path) -> None:
+    """Two members hold different data: the one whose log made what it holds is right, and its db is built on."""
+    other, one, _ = by_db(disks)
+    damage.value_flipped(other, Random(2))
+    out = tmp_path / "out.db"
+    said = requorum("rebuild", one, other, "-o", out, "--etcd-dir", etcd_dir, code=0, seconds=60).out
+    assert "the log says that it was altered" in " ".join(said.split())
+    assert f"from {one.parent.name}: db + own log" in said or f"on {one.parent.name}'s db" in said
     assert out.exists()
 
 

@@ -1,81 +1,13 @@
 """The operator's word, on a real terminal."""
 
-import os
-import pty
 import re
-import select
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from . import clusters
 from .clusters import Cluster
-from .process import Requorum, argv
-
-Ask = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def on_terminal(requorum: Requorum) -> Iterator[Ask]:
-    """``on_terminal(answer, *words)``: run a command on a terminal, answer its question; its exit code and the screen."""
-    children: list[subprocess.Popen[bytes]] = []
-
-    def run(answer: bytes, *words: object, seconds: float = 30) -> tuple[int, str]:
-        master, slave = pty.openpty()
-        child = subprocess.Popen(
-            argv(*words),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**requorum.env, "TERM": "dumb", "COLUMNS": "200"},
-            start_new_session=True,
-            preexec_fn=_own_terminal,
-        )
-        os.close(slave)
-        children.append(child)
-        screen, deadline, answered = b"", time.monotonic() + seconds, False
-        try:
-            while time.monotonic() < deadline:
-                if select.select([master], [], [], 0.1)[0]:
-                    try:
-                        read = os.read(master, 65536)
-                    except OSError:
-                        break
-                    screen += read
-                if b"to go on" in screen.replace(b"\r\n", b" ") and not answered:
-                    time.sleep(0.3)
-                    os.write(master, answer)
-                    answered, deadline = True, time.monotonic() + 20
-                if child.poll() is not None and not select.select([master], [], [], 0)[0]:
-                    break
-            shown = screen.decode(errors="replace")
-            assert child.poll() is not None or child.wait(1) is not None, f"it hangs:\n{shown}"
-        except subprocess.TimeoutExpired:
-            raise AssertionError(
-                f"it does not end after {answer!r}:\n{screen.decode(errors='replace')[-1500:]}"
-            ) from None
-        finally:
-            os.close(master)
-        assert answered, shown
-        assert "Traceback" not in shown
-        assert "bug in requorum" not in shown, shown[-600:]
-        return child.returncode, shown
-
-    yield run
-    for child in children:
-        if child.poll() is None:
-            child.kill()
-            child.wait(10)
-
-
-def _own_terminal() -> None:
-    """In the child: make the terminal its own, so that Ctrl-C reaches it."""
-    import fcntl
-    import termios
-
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from .process import Requorum
+from .terminal import Ask
 
 
 def test_the_right_name(one: Cluster, on_terminal: Ask) -> None:

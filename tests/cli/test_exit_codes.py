@@ -45,7 +45,7 @@ def test_usage_is_2(requorum: Requorum, one: Cluster) -> None:
     assert "requorum runs" in requorum("resume", "no-such-run", *one.yes, code=2).hint
     assert "m1: bare db" in requorum("plan", "-i", one.inventory, "--source", "nothing", code=2).hint
     assert "no etcd data dir" in requorum("survey", one.root, code=2).err
-    assert "inside of a data dir" in requorum("survey", one.data / "member", code=2).err
+    requorum("survey", one.data / "member", code=0)  # the inside of a data dir is as good as the dir
 
 
 def test_done_with_warnings_is_3(requorum: Requorum, one: Cluster, old_etcd_dir: Path) -> None:

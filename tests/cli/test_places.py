@@ -1,11 +1,15 @@
 """Data dirs and WAL dirs that lie elsewhere: each is recovered, what is set aside is unchanged, and all of it comes back."""
 
+import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from requorum.rehearsal import wreck
+from requorum.etcdfiles import wal
+from requorum.rehearsal import cluster, wreck
+from requorum.rehearsal.gateway import b64
 
 from . import clusters
 from .clusters import Cluster
@@ -166,3 +170,48 @@ def test_a_start_as_is_is_taken_back(requorum: Requorum, one: Cluster) -> None:
     requorum("recover", "-i", one.inventory, *one.yes, code=0)
     requorum("rollback", requorum.run_name(), *one.yes, code=0)
     assert (one.disks(), one.configs()) == (before, configs)
+
+
+def _moves(three: Cluster) -> tuple[str, str]:
+    """Let the member with the lowest log have another peer URL in every configuration: (the old one, the new one)."""
+    moved = min(three.members, key=lambda one: wal.read_log(str(one.data_dir / "member/wal")).last)
+    (port,) = cluster.free_ports(1)
+    here = f"http://127.0.0.1:{port}"
+    for one in three.members:
+        three.replace_in_config(one, moved.peer_url, here)
+    return moved.peer_url, here
+
+
+def _listed(three: Cluster) -> str:
+    argv = [str(three.etcd_dir / "etcdctl"), f"--endpoints={three.first.client_url}", "member", "list"]
+    env = {"ETCDCTL_API": "3"}
+    return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True, env=env).stdout
+
+
+def test_a_member_that_moved_joins_by_itself(requorum: Requorum, three: Cluster) -> None:
+    """Its host has another address since the outage: it calls the others. What they know of it is left to the operator, who is
+    told what to type."""
+    before, here = _moves(three)
+    ended = requorum("recover", "-i", three.inventory, *three.yes, "-o", "json", code=3)
+    told = json.loads(ended.out)
+    assert told["verdict"] == "start as is"
+    assert any("member update" in one and here in one for one in told["proof"]["warnings"])
+    assert before in _listed(three)
+    assert "member update" in requorum("check", "-i", three.inventory, code=3).out
+
+
+def test_a_member_that_moved_and_must_be_sent_a_snapshot(requorum: Requorum, three: Cluster) -> None:
+    """The others went on without it, past what their logs still hold: a leader has to reach it, so the run makes it known."""
+    for one in three.members:
+        three.set(one, snapshot_count="20", experimental_snapshot_catchup_entries="5")
+    three.running += cluster.start(three.members[:2], three.etcd_dir)
+    for number in range(100):
+        three.call("/v3/kv/put", key=b64(f"/late/{number}"), value=b64("x"))
+    three.kill()
+    before, here = _moves(three)
+    assert before == three.members[2].peer_url
+    told = json.loads(requorum("recover", "-i", three.inventory, *three.yes, "-o", "json", code=3).out)
+    assert told["verdict"] == "start as is"
+    assert any("m3 did not join" in one and here in one for one in told["proof"]["warnings"])
+    assert here in _listed(three)
+    assert before not in _listed(three)

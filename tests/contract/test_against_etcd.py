@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
-from requorum.etcdfiles import bbolt, datadir, identity, mvcc, records, simulate, snapfile, tree, verify, wal, walwrite
-from requorum.etcdfiles.messages import Entry, HardState, KeyValue
+from requorum.etcdfiles import bbolt, datadir, identity, mvcc, records, simulate, snapfile, tree, verify, wal
+from requorum.etcdfiles.messages import Entry, KeyValue
 from requorum.rehearsal import cluster
 from requorum.rehearsal.gateway import Gateway, Stored, b64
+
+from .rewritten import rewrite
 
 MEMBERS = ("m1", "m2", "m3")
 STAGES = (
@@ -492,15 +494,7 @@ def test_etcd_comes_to_the_predicted_revision_with_its_whole_log(
     log = wal.read_log(str(data_dir / "member/wal"))
     assert log.hard_state is not None
     predicted = predict(data_dir)
-    shutil.rmtree(data_dir / "member/wal")
-    walwrite.write_wal(
-        str(data_dir / "member/wal"),
-        member_id=log.member_id,
-        cluster_id=log.cluster_id,
-        marks=log.marks,
-        entries=(log.entries[index] for index in sorted(log.entries)),
-        state=HardState(log.hard_state.term, log.hard_state.vote, log.last[1]),
-    )
+    rewrite(data_dir / "member/wal", log, [log.entries[index] for index in sorted(log.entries)], log.last[1])
     assert predict(data_dir) == predicted
     with run_alone(data_dir, tmp_path / "alone") as gateway:
         assert_as_served(predicted, gateway)

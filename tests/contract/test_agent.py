@@ -22,7 +22,7 @@ from requorum.hosts.channel import Channel, Lost
 from requorum.survey import disks
 from requorum.survey.evidence import DbEvidence
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 class Agent:
@@ -104,7 +104,7 @@ def test_the_same_evidence(agent: Agent, disks_of: Path) -> None:
     there = agent.call(disks.read_member, data, wal, in_full=True)
     assert there == disks.read_member(data, wal, in_full=True)
     db = f"{data}/member/snap/db"
-    assert agent.call(disks.fault_of_restored, db, db, bumped=False) == ""
+    assert agent.call(disks.fault_of_restored, db, db, bump=0) == ""
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_errors_come_back_as_what_they_are(agent: Agent, tmp_path: Path) -> None
         agent.call(programs.run, ["/bin/sleep", "20"], seconds=0.2)
     (tmp_path / "db").write_bytes(b"x" * 9000)
     with pytest.raises(EtcdFileError) as bad:
-        agent.call(disks.fault_of_restored, str(tmp_path / "db"), str(tmp_path / "db"), bumped=False)
+        agent.call(disks.fault_of_restored, str(tmp_path / "db"), str(tmp_path / "db"), bump=0)
     assert bad.value.path == str(tmp_path / "db")
     with pytest.raises(RequorumError) as ours:
         agent.call(tools.find, [str(tmp_path)])

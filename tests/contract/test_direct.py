@@ -13,7 +13,7 @@ from requorum.hosts import direct, files, transfer
 from requorum.hosts.connection import Here
 from requorum.hosts.direct import PeerTls
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 HOST = "127.0.0.1"
 
 

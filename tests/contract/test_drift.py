@@ -13,7 +13,8 @@ import pytest
 from requorum.etcdfiles import mvcc, requests, simulate, wal
 from requorum.hosts import tools
 from requorum.hosts.connection import Here
-from requorum.rehearsal.gateway import Gateway
+from requorum.rehearsal import cluster
+from requorum.rehearsal.gateway import Gateway, b64
 from requorum.survey import disks as reading
 from requorum.survey import gather
 from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Survey, Tail
@@ -37,20 +38,22 @@ def member(root: Path, name: str) -> MemberEvidence:
     return gather.read_dir(Here(), str(root / name / "data"), name, wal_dir="", in_full=True)
 
 
+def drifted(root: Path, name: str) -> bool:
+    """Whether etcd itself has left a member with the fault: 3.5.1, which these run on, does that now and then."""
+    db = member(root, name).db
+    assert isinstance(db, DbEvidence)
+    return db.applied_index != db.consistent_index
+
+
 def lagging(root: Path) -> str:
     """The member whose log has most above its db, of those that etcd has left without the fault."""
-
-    def drifted(name: str) -> bool:
-        db = member(root, name).db
-        assert isinstance(db, DbEvidence)
-        return db.applied_index != db.consistent_index
 
     def lag(name: str) -> int:
         found = member(root, name)
         assert isinstance(found.tail, Tail)
         return found.tail.to_index - found.tail.from_index
 
-    best = max((name for name in ("m1", "m2", "m3") if not drifted(name)), key=lag)
+    best = max((name for name in ("m1", "m2", "m3") if not drifted(root, name)), key=lag)
     assert lag(best) > 8, "no db lags its log: the load was too light"
     return best
 
@@ -68,7 +71,7 @@ def test_the_replay_begins_where_the_data_ends(disks: Path, etcd_dir: Path, tmp_
     assert isinstance(after.db, DbEvidence)
     assert isinstance(after.log, LogEvidence)
     assert after.db.consistent_index == indexes[writes - 1]
-    assert after.db.applied_index == indexes[0] - 1
+    assert indexes[0] - 8 < after.db.applied_index < indexes[0], "what lies between wrote nothing"
     assert after.tail.revision == before.tail.revision
     assert "etcd#13766" in why_not(after)
     recipe = bench.Recipe(
@@ -83,7 +86,8 @@ def test_the_replay_begins_where_the_data_ends(disks: Path, etcd_dir: Path, tmp_
 
 
 def test_the_others_are_started_without_it(disks: Path) -> None:
-    """With two sound members left the cluster starts as it is, and the one that drifted stays behind."""
+    """With two sound members left, and the highest log on one of them, the cluster starts as it is, and the one that drifted
+    stays behind."""
     name = lagging(disks)
     raise_index(disks / name / "data", 8)
     names = ("m1", "m2", "m3")
@@ -91,12 +95,42 @@ def test_the_others_are_started_without_it(disks: Path) -> None:
     verdict = decide(survey)
     logs = {one.name: one.log.last for one in survey.members if isinstance(one.log, LogEvidence)}
     highest = max(last for other, last in logs.items() if other != name)
-    if highest < logs[name]:
+    fit = [other for other in names if not drifted(disks, other)]
+    if highest < logs[name] or len(fit) < 2:
         assert verdict.kind == "rebuild"
     else:
-        assert verdict.start is not None
+        assert verdict.start is not None, verdict.proof[0]
         assert name not in verdict.start.members
         assert [one.member for one in verdict.start.left_behind] == [name]
+
+
+def test_guarded_writes_alone_lie_between(etcd_dir: Path, tmp_path: Path) -> None:
+    """Kubernetes writes under guards only: of no such entry it is sure without the keys that it wrote, and there may be many."""
+    (one,) = cluster.lay_out(tmp_path, 1, etcd_dir, "guarded")
+    with one.config.open("a") as config:
+        config.write(f"backend-batch-interval: {3600 * 10**9}\n")
+    try:
+        running = cluster.start([one], etcd_dir)
+        gateway, key = Gateway(one.client_url), b64("/registry/pods/a")
+        revision = int(gateway.call("/v3/kv/put", {"key": key, "value": b64("0")})["header"]["revision"])
+        gateway.call("/v3/maintenance/defragment", {})  # which commits
+        for count in range(80):
+            guard = {"key": key, "target": "MOD", "result": "EQUAL", "mod_revision": str(revision + count)}
+            put = {"request_put": {"key": key, "value": b64(f"{count + 1}")}}
+            assert gateway.call("/v3/kv/txn", {"compare": [guard], "success": [put]})["succeeded"]
+        gateway.close()
+        cluster.kill_at_once(running)
+    finally:
+        cluster.end_all_below(tmp_path)
+    before = gather.read_dir(Here(), str(one.data_dir), "m1", wal_dir="", in_full=True)
+    assert isinstance(before.db, DbEvidence)
+    assert isinstance(before.log, LogEvidence)
+    assert before.db.revision == revision
+    raise_index(one.data_dir, before.log.last_index - before.db.consistent_index)
+    after = gather.read_dir(Here(), str(one.data_dir), "m1", wal_dir="", in_full=True)
+    assert isinstance(after.tail, Tail)
+    assert after.tail.revision == revision + 80, "the index says that nothing is missing"
+    assert "etcd#13766" in why_not(after)
 
 
 def skipped(data: Path, alone: AbstractContextManager[Gateway]) -> list[int]:

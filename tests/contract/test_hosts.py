@@ -15,7 +15,7 @@ from requorum.hosts.connection import Connection, Here
 from requorum.hosts.openssh import Opener
 from requorum.hosts.shell import Shell
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 
 def _open(script: str, words: Sequence[str]) -> openssh.Session:
@@ -54,6 +54,29 @@ def test_read(host: Connection, folder: Path) -> None:
         with pytest.raises(OSError):
             host.call(files.read_file, odd)
     assert host.call(files.read_end, folder / "a", 0) == b""
+
+
+def test_the_beginning_of_a_file(host: Connection, folder: Path) -> None:
+    """No more than was asked for; what is missing is an error."""
+    (folder / "a").write_bytes(b"#!/bin/sh\nexit\n")
+    assert host.call(files.read_begin, folder / "a", 2) == b"#!"
+    with pytest.raises(OSError):
+        host.call(files.read_begin, folder / "b", 2)
+
+
+def test_what_leads_to_the_host_itself(host: Connection) -> None:
+    """Its own addresses, and names of them; nobody else's."""
+    asked = ["localhost", "192.0.2.1", "127.0.0.1", "no-such-host.invalid"]
+    assert host.call(net.local, asked) == ("localhost", "127.0.0.1")
+    assert host.call(net.local, []) == ()
+
+
+def test_names_without_an_address(host: Connection) -> None:
+    """Those that do not resolve, in their order; nothing is asked of a name server for an address."""
+    assert host.call(net.unresolved, ["localhost", "no-such-host.invalid", "-bad"]) == ("no-such-host.invalid", "-bad")
+    assert host.call(net.unresolved, []) == ()
+    urls = ["https://a.b:2380", " http://[::1]:2380", "http://10.0.0.1:1", "unix:///x", "http://a.b:1", "http://[x"]
+    assert net.names_of(urls) == ("a.b",)
 
 
 def test_the_end_of_a_file(host: Connection, folder: Path) -> None:
@@ -337,13 +360,15 @@ def test_work_that_a_dropped_connection_left_behind(folder: Path) -> None:
         return start
 
     mark = folder / "mark"
-    left = opener("first")('sleep 1; touch "$1"', [str(mark)])
+    left = opener("first")('echo; sleep 1; touch "$1"', [str(mark)])
     left.stdin.close()
+    assert left.stdout.readline(), "it does not run"
     second = Shell("here", opener("second"))
     second.wait_for_others("second")
     assert mark.exists(), "it did not wait"
     assert left.end() == 0
-    mine = opener("second")("exec sleep 5", [])
+    mine = opener("second")("echo; exec sleep 300", [])
+    assert mine.stdout.readline(), "it does not run"
     second.wait_for_others("second")
     assert mine.process.poll() is None, "it waited for its own"
     mine.process.kill()

@@ -14,7 +14,8 @@ from requorum.etcdfiles.bbolt import BadPage, Bolt
 from requorum.etcdfiles.faults import EtcdFileError
 
 MEMBERS = [f"m{n}=https://10.0.0.{n}:2380" for n in (1, 2, 3)]
-BUMP = ("--bump-revision", "1000000", "--mark-compacted")
+RAISED = 1_000_000
+BUMP = ("--bump-revision", str(RAISED), "--mark-compacted")
 PAGE = 4096
 Items = dict[bytes, list[tuple[bytes, bytes]]]
 
@@ -90,12 +91,12 @@ def test_the_log_does_not_depend_on_the_data(made: Restored, tmp_path: Path, nam
 def test_a_right_restore(made: Restored) -> None:
     """It holds what the snapshot holds; a raised revision is seen where none was asked for."""
     db = made.plain / "member/snap/db"
-    assert restored.fault_of(str(db), str(made.snapshot), bumped=False) == ""
+    assert restored.fault_of(str(db), str(made.snapshot), bump=0) == ""
     assert db.read_bytes() != made.snapshot.read_bytes()[: db.stat().st_size], "a restore changes the members"
     if made.bumped is not None:
         raised = str(made.bumped / "member/snap/db")
-        assert restored.fault_of(raised, str(made.snapshot), bumped=True) == ""
-        assert "the snapshot has no" in restored.fault_of(raised, str(made.snapshot), bumped=False)
+        assert restored.fault_of(raised, str(made.snapshot), bump=RAISED) == ""
+        assert "the snapshot has no" in restored.fault_of(raised, str(made.snapshot), bump=0)
 
 
 def test_a_restore_of_another_snapshot(made: Restored, tmp_path: Path) -> None:
@@ -103,23 +104,55 @@ def test_a_restore_of_another_snapshot(made: Restored, tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     empty.write_bytes(emptydb.content())
     assert restore(made.etcdutl, empty, tmp_path / "empty") == 0
-    found = restored.fault_of(str(tmp_path / "empty/member/snap/db"), str(made.snapshot), bumped=True)
+    found = restored.fault_of(str(tmp_path / "empty/member/snap/db"), str(made.snapshot), bump=RAISED)
     assert "bucket 'auth'" in found or "bucket 'alarm'" in found
 
 
 def test_a_file_that_is_too_short(made: Restored, tmp_path: Path) -> None:
     """Cut off behind a page: it says so; without any page it cannot be read."""
-    raw = (made.plain / "member/snap/db").read_bytes()
-    with Bolt(str(made.plain / "member/snap/db")) as bolt:
-        used = bolt.meta.hwm  # the file may be longer: bbolt lets it grow in steps
+    raw = used(made.plain / "member/snap/db")
     short = tmp_path / "db"
-    for pages in (0, 1, 2, 3, 10, used - 1):
+    for pages in (0, 1, 2, 3, 10, len(raw) // PAGE - 1):
         short.write_bytes(raw[: pages * PAGE])
         if pages < 1:
             with pytest.raises(EtcdFileError):
-                restored.fault_of(str(short), str(made.snapshot), bumped=False)
+                restored.fault_of(str(short), str(made.snapshot), bump=0)
         else:
-            assert "bytes are there" in restored.fault_of(str(short), str(made.snapshot), bumped=False)
+            assert "bytes are there" in restored.fault_of(str(short), str(made.snapshot), bump=0)
+
+
+def changed(made: Restored, db: Path, old: bytes, new: bytes, tmp_path: Path) -> str:
+    """What is said of a restored db in which some bytes are others."""
+    raw = used(db / "member/snap/db")
+    assert old in raw
+    other = tmp_path / "db"
+    other.write_bytes(raw.replace(old, new))
+    return restored.fault_of(str(other), str(made.snapshot), bump=RAISED if db is made.bumped else 0)
+
+
+def test_a_bucket_under_another_name(made: Restored, tmp_path: Path) -> None:
+    """Also one that is empty, and one that a restore writes anew."""
+    assert "missing" in changed(made, made.plain, b"members_removed", b"members_removee", tmp_path)
+    assert "missing" in changed(made, made.plain, b"authUsers", b"authUserz", tmp_path)
+
+
+def test_raised_to_another_revision(made: Restored, tmp_path: Path) -> None:
+    """Clients would be given revisions a second time, or run out of them."""
+    if made.bumped is None:
+        return
+    with Bolt(str(made.bumped / "member/snap/db")) as bolt:
+        *_, last = bolt.items(restored._buckets(bolt)[b"key"])
+        key = bytes(last.key)
+    for other in (bytes([key[0] | 0x40]) + key[1:], key[:8] + b"-" + key[9:]):
+        assert "the snapshot has no" in changed(made, made.bumped, key, other, tmp_path)
+    plain = str(made.plain / "member/snap/db")
+    assert "was not raised" in restored.fault_of(plain, str(made.snapshot), bump=RAISED)
+
+
+def used(path: Path) -> bytes:
+    """The pages that a db uses: bbolt lets its file grow in steps."""
+    with Bolt(str(path)) as bolt:
+        return path.read_bytes()[: bolt.meta.size]
 
 
 def items_of(path: Path) -> Items:
@@ -145,7 +178,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_whatever_is_changed_in_it(made: Restored, scratch: Path, pick: st.DataObject) -> None:
     """Bytes overwritten, pages swapped or copied over others: found, unless every item can still be read as it was."""
     db = made.plain if made.bumped is None or pick.draw(st.booleans()) else made.bumped
-    raw = bytearray((db / "member/snap/db").read_bytes())
+    raw = bytearray(used(db / "member/snap/db"))
     pages = len(raw) // PAGE
     page = st.integers(0, pages - 1)
     for _ in range(pick.draw(st.integers(1, 3))):
@@ -161,9 +194,9 @@ def test_whatever_is_changed_in_it(made: Restored, scratch: Path, pick: st.DataO
             if how == "swap":
                 raw[one : one + PAGE] = second
     scratch.write_bytes(raw)
-    bumped = db is made.bumped
+    bump = RAISED if db is made.bumped else 0
     try:
-        fault = restored.fault_of(str(scratch), str(made.snapshot), bumped=bumped)
+        fault = restored.fault_of(str(scratch), str(made.snapshot), bump=bump)
     except EtcdFileError:
         return
     if fault:

@@ -13,6 +13,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +27,7 @@ from requorum.hosts import tools
 from requorum.hosts.tools import Tools
 from requorum.rehearsal import audit, cluster, damage, events, wreck
 from requorum.rehearsal.cluster import Member
-from requorum.rehearsal.gateway import Gateway
+from requorum.rehearsal.gateway import Gateway, NoAnswer
 from requorum.rehearsal.load import Load, Operation
 from requorum.survey import gather
 from requorum.survey.evidence import Survey
@@ -57,6 +58,18 @@ class Killed:
     members: tuple[Member, ...]
     operations: tuple[Operation, ...]
     learners: tuple[str, ...] = ()
+    version: str = ""
+    removed: str = ""
+    """A member that the cluster has removed; its old disk is still there."""
+    earlier: Path | None = None
+    """Copies of the disks from the middle of the load, a folder for each member."""
+    saved: tuple[Path, ...] = ()
+    """Snapshots that ``etcdctl`` saved: in the middle of the load, and at its very end."""
+
+    @property
+    def voters(self) -> list[str]:
+        """The members that vote."""
+        return [one.name for one in self.members if one.name not in (*self.learners, self.removed)]
 
     @property
     def names(self) -> list[str]:
@@ -87,9 +100,15 @@ def kill(
     leaders: int = 0,
     cut_off: bool = False,
     learner: bool = False,
+    replaced: bool = False,
+    with_past: bool = False,
 ) -> Killed:
-    """Start a cluster, load it, let happen what is asked for, and kill it."""
-    later = 1 if learner else 0
+    """Start a cluster, load it, let happen what is asked for, and kill it.
+
+    ``with_past``: copies of the disks and a snapshot are kept from the middle of the load; ``replaced``: one more member
+    joins, and the first is removed.
+    """
+    later = 1 if learner or replaced else 0
     found = cluster.lay_out(root, members + later, etcd_dir, f"damage-{seed}", later=later)
     for one in found:
         with one.config.open("a") as config:
@@ -97,15 +116,28 @@ def kill(
             config.write(
                 f"snapshot-count: {snapshot_count}\nbackend-batch-interval: 300000000\nunsafe-no-fsync: true\n"
             )
+            if with_past:  # many are started, again and again
+                config.write("heartbeat-interval: 80\nelection-timeout: 800\n")
     load = Load(
-        [one.client_url for one in found[:members]], 1 if wal_files > 1 else 8, seed, value_bytes=700, patience=200
+        [one.client_url for one in found[:members]],
+        1 if wal_files > 1 else 8,
+        seed,
+        value_bytes=700,
+        patience=5000 if with_past else 200,
     )
+    saved: list[Path] = []
     try:
         running = cluster.start(found[:members], etcd_dir)
         load.start()
         load.wait_for(writes // 2, LOAD_SECONDS)
         if compact:
             _compact(found[0])
+        if with_past:
+            saved.append(_save(found[0], etcd_dir, root / "middle.db"))
+            cluster.kill_at_once(running)
+            for one in found[:members]:
+                _keep(one.data_dir, root / "earlier" / one.name)
+            running = cluster.start(found[:members], etcd_dir)
         for _ in range(wal_files - 1):
             _fill_wal_file(found[0])
             load.wait_for(load.acknowledged + writes // 2, LOAD_SECONDS)
@@ -114,7 +146,14 @@ def kill(
         if learner:
             events.add_member(found[:members], found[-1], learner=True)
             running += cluster.start(found[-1:], etcd_dir)
+        if replaced:
+            events.add_member(found[:members], found[-1])
+            running += cluster.start(found[-1:], etcd_dir)
+            _remove(found[-1], found[0])
+            load.wait_for(load.acknowledged + Random(seed).choice([0, 0, 60]), LOAD_SECONDS)
         load.wait_for(writes, LOAD_SECONDS)
+        if with_past and not cut_off:
+            saved.append(_save(found[-1 if replaced else 0], etcd_dir, root / "late.db"))
         if cut_off:
             events.cut_leader_off(found[:members], running)
             load.wait_for(load.acknowledged + 60, LOAD_SECONDS)
@@ -124,7 +163,53 @@ def kill(
         cluster.end_all_below(root)
     for one in found:
         _trim(one.data_dir)
-    return Killed(root, etcd_dir, tuple(found), tuple(load.operations), (found[-1].name,) if learner else ())
+    return Killed(
+        root,
+        etcd_dir,
+        tuple(found),
+        tuple(load.operations),
+        (found[-1].name,) if learner else (),
+        removed=found[0].name if replaced else "",
+        earlier=root / "earlier" if with_past else None,
+        saved=tuple(saved),
+    )
+
+
+def _save(member: Member, etcd_dir: Path, target: Path) -> Path:
+    subprocess.run(
+        [etcd_dir / "etcdctl", f"--endpoints={member.client_url}", "snapshot", "save", target],
+        check=True,
+        capture_output=True,
+        timeout=60,
+        env={"ETCDCTL_API": "3"},
+    )
+    return target
+
+
+def _keep(data_dir: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", "--sparse=always", data_dir, target], check=True, timeout=120)
+    _trim(target)
+
+
+def _remove(speaker: Member, member: Member) -> None:
+    """Remove a member from the cluster; its disk stays as it is."""
+    gateway = Gateway(speaker.client_url, timeout=30)
+    try:
+        listed = gateway.call("/v3/cluster/member/list", {})["members"]
+        found = next(one["ID"] for one in listed if one.get("name") == member.name)
+        deadline = time.monotonic() + LOAD_SECONDS
+        while True:
+            try:
+                gateway.call("/v3/cluster/member/remove", {"ID": found})
+            except NoAnswer as err:
+                if "unhealthy cluster" not in str(err) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+    finally:
+        gateway.close()
 
 
 def _fill_wal_file(member: Member) -> None:
@@ -170,6 +255,7 @@ def copied(killed: Killed, root: Path) -> list[Member]:
         if one.data_dir.exists():
             subprocess.run(["cp", "-a", "--sparse=always", one.data_dir, folder / "data"], check=True, timeout=120)
         config = one.config.read_text().replace(str(killed.root), str(root))
+        config = config.replace("unsafe-no-fsync: true\n", "")  # only so that the load is quick: nothing was unplugged
         (folder / "etcd.yaml").write_text(
             config.replace("initial-cluster-state: new", "initial-cluster-state: existing")
         )

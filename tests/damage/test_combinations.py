@@ -19,6 +19,7 @@ ONE = st.sampled_from([*damage.ALL]).map(lambda name: (name,))
 TWO = st.tuples(st.sampled_from([*damage.LOG]), st.sampled_from([*damage.DB]))
 
 
+@pytest.mark.rotates(of=3)
 @pytest.mark.parametrize("version", etcds.VERSIONS)
 def test_three_members(killed: Callable[[str, str], cases.Killed], version: str) -> None:
     """Nothing is lost while a majority of logs is whole; otherwise no more than was said."""
@@ -45,9 +46,18 @@ def test_a_value_that_differs_is_outvoted(killed: Callable[[str, str], cases.Kil
     assert any(one.subject == "m2" and "outvoted" in one.text for one in ended.verdict.findings)
 
 
-def test_a_tie_is_the_operators_call(killed: Callable[[str, str], cases.Killed], tmp_path: Path) -> None:
-    """Of two that differ nobody can tell which is right."""
+def test_a_tie_is_settled_by_the_log(killed: Callable[[str, str], cases.Killed], tmp_path: Path) -> None:
+    """Of two that differ, the one whose log made what it holds is right."""
     wanted = {"m1": ["disk gone"], "m2": ["value flipped"]}
+    ended = cases.play(killed(etcds.NEWEST, "three"), wanted, Random(1), tmp_path)
+    assert not ended.wrong
+    assert ended.verdict.kind == "rebuild"
+    assert ended.verdict.sources[0].member == "m3"
+
+
+def test_a_tie_is_the_operators_call(killed: Callable[[str, str], cases.Killed], tmp_path: Path) -> None:
+    """Of two that differ nobody can tell which is right, once their logs are gone."""
+    wanted = {"m1": ["disk gone"], "m2": ["value flipped", "all WAL gone"], "m3": ["all WAL gone"]}
     ended = cases.play(killed(etcds.NEWEST, "three"), wanted, Random(1), tmp_path)
     assert not ended.wrong
     assert ended.verdict.kind == "undecided"

@@ -69,7 +69,7 @@ class Child:
         """Wait until a step of that kind begins (or is done); fails when the process ends before."""
         assert self.reaches(kind, event), f"it ended before '{kind}' did {event}\n{self.err.read_text()[-3000:]}"
 
-    def reaches(self, kind: str, event: str = "begin", seconds: float = 60.0) -> bool:
+    def reaches(self, kind: str, event: str = "begin", seconds: float = 150.0) -> bool:
         """Wait until a step of that kind begins (or is done), or the process ends before; says whether it came so far.
 
         Lines that were in the journal when the process was started do not count.

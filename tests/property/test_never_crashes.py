@@ -4,6 +4,7 @@ Arbitrary bytes are tried, and real files of a small killed etcd that were damag
 come a few files made by hand for what chance does not find: checksums that hold over values that cannot be.
 """
 
+import json
 import os
 import resource
 import struct
@@ -36,6 +37,7 @@ from requorum.etcdfiles.messages import Entry
 from requorum.etcdfiles.protowire import WireError
 from requorum.rehearsal import cluster
 from requorum.rehearsal.gateway import Gateway, b64
+from requorum.survey import written
 
 pytestmark = pytest.mark.timeout(60)
 many = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.data_too_large])
@@ -338,6 +340,25 @@ def test_any_message(small: Small, raw: bytes, pick: st.DataObject, real: bool) 
             decode()
         except WireError:
             continue
+
+
+BEGAN = "newRaft ab [peers: [], term: 1, commit: 7, applied: 0, lastindex: 7, lastterm: 1]"
+etcds_lines = st.builds(
+    lambda message, fields: json.dumps({"msg": message, **fields}),
+    st.sampled_from(["saved snapshot", "finished scheduled compaction", BEGAN, "x"]),
+    st.dictionaries(
+        st.sampled_from(["snapshot-index", "compact-revision", "msg"]), st.one_of(st.none(), st.integers(), st.text())
+    ),
+)
+
+
+@many
+@given(lines=st.lists(st.one_of(st.text(max_size=80), etcds_lines), max_size=8))
+def test_any_line_that_etcd_may_have_written(lines: list[str]) -> None:
+    """What it says of itself is a number that fits, or nothing."""
+    told = written.told(lines, "x")
+    assert min(told.member_id, told.index, told.revision) >= 0
+    assert max(told.member_id, told.index, told.revision) < 1 << 64, "it can be written as JSON"
 
 
 wire_messages = st.recursive(

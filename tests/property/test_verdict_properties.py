@@ -47,12 +47,12 @@ from requorum.verdict import values
 from requorum.verdict.decide import decide
 from requorum.verdict.values import BARE_DB, OWN_LOG, Source, Verdict
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 T = TypeVar("T")
 many = settings(
     deadline=None, max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-more = settings(many, max_examples=1500)
+more = settings(many, max_examples=600)
 some = settings(many, max_examples=120)
 CLUSTER = 0xC0FFEE00C0FFEE00
 GONE = Unknown(unknown="there is no such folder")
@@ -326,6 +326,7 @@ def _log(
         unreadable=(Run(first=hole, last=hole),) if damage == "hole" else (),
         faults=(Fault(path="/d/wal", offset=4096, kind="checksum", detail="wrong", index=hole),) if hole else (),
         peers=tuple(Peer(id=one, name=f"m{one}", peer_urls=(_url(one),)) for one in ids),
+        restored_at=0,
     )
 
 

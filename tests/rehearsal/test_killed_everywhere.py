@@ -30,7 +30,7 @@ from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.load import Load
 from tests.rehearsal import killer
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 WRITES = 300
 SECONDS = 60.0
@@ -335,6 +335,7 @@ def attempt(work: Callable[[], list[str]]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.rotates(of=4)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_anywhere_then_resumed(
@@ -358,6 +359,7 @@ def test_killed_anywhere_then_resumed(
 
 
 @pytest.mark.slow
+@pytest.mark.rotates(of=4)
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @pytest.mark.parametrize("kind", KINDS)
 def test_rollback_killed_anywhere_then_rolled_back(

@@ -14,7 +14,7 @@ import pytest
 from lab import etcds
 from requorum.rehearsal.scenarios import DEFAULT, SCENARIOS, Scenario
 
-SECONDS = 240
+SECONDS = 600
 FIELDS = {
     "name",
     "verdict",
@@ -96,6 +96,7 @@ def test_three_members(scenario: Scenario, etcd_dir: Path, temp: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_member(etcd_dir: Path, temp: Path) -> None:
     """A cluster of one is first class: every scenario that needs no other member, in one go."""
     report = rehearse("--all", "--members", "1", etcd_dir=etcd_dir, temp=temp)
@@ -106,6 +107,7 @@ def test_one_member(etcd_dir: Path, temp: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.rotates(of=3)
 @pytest.mark.parametrize("version", [one for one in etcds.VERSIONS if one != etcds.NEWEST])
 def test_every_version(version: str, temp: Path) -> None:
     """What is rehearsed where nothing is named, on each other version: 3.4 is recovered through a 3.5 etcdutl."""

@@ -139,6 +139,7 @@ def log(
         possible_writes=tuple(Run(first=max(one.first, near), last=one.last) for one in runs if one.last >= near),
         unreadable=(Run(first=hole, last=hole),) if hole else (),
         faults=(fault("wal", hole),) if hole or end in ("cut", "broken") else (),
+        restored_at=0 if first == 1 else None,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from requorum.errors import RequorumError, StoppedMidway, UsageError
@@ -16,12 +17,14 @@ from requorum.hosts import files
 from requorum.hosts.address import HERE
 from requorum.hosts.connection import Connections
 from requorum.hosts.tools import Tools
+from requorum.plan import inforce
 from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, Step
 from requorum.run import execute, journal, lock
 from requorum.run.context import Context
 from requorum.run.journal import BEGIN, DONE, FAILED, FINISHED, ROLLED_BACK, ROLLING_BACK, UNDONE, Journal
 from requorum.verdict.decide import decide
+from requorum.verdict.values import Loss
 
 from .evidence import db, log, member, peers, place, survey, voters
 
@@ -199,6 +202,58 @@ def go(made: Journal, watch: Watch) -> None:
 def only(plan: Plan, *kinds: str) -> Plan:
     """A plan cut down to some phases."""
     return dataclasses.replace(plan, phases=tuple(one for one in plan.phases if one.steps[0].kind in kinds))
+
+
+def looked_again(made: Journal, result: object) -> Journal:
+    """The journal, after its last look came to something, read again from the disk."""
+    step = step_of(made.agreed, "look again")
+    made.write(BEGIN, step.id)
+    made.write(DONE, step.id, result=result)
+    return journal.load("r1")
+
+
+def test_the_last_look_is_in_force(plan: Plan) -> None:
+    """What the last look decided is the plan from then on, also for whoever takes the run up later; what was agreed to is
+    not forgotten."""
+    assert plan.source is not None
+    less = Loss(at_most=7, exact=False, why=("three entries cannot be read",), unproven="1 of 3 logs")
+    now = dataclasses.replace(
+        plan,
+        source=dataclasses.replace(plan.source, loss=less),
+        bump=1_000_000,
+        loss_at_most=7,
+        unproven="1 of 3 logs",
+        warnings=("that nothing else was lost is not proven: 1 of 3 logs",),
+        least_revision=5,
+    )
+    made = journal.create(plan)
+    decided = inforce.decision(plan, now, ("more may be lost",), ("m1",))
+    again = looked_again(made, {"decision": msgspec.to_builtins(decided), "source": None, "least_revision": 5})
+    assert again.plan == made.plan
+    assert (again.plan.bump, again.plan.loss_at_most, again.plan.least_revision) == (1_000_000, 7, 5)
+    assert (again.plan.unproven, again.plan.warnings) == (now.unproven, now.warnings)
+    assert again.plan.source == now.source
+    assert again.agreed == plan
+    assert again.decision == decided
+    text = [command for phase in again.plan.phases for step in phase.steps for command in step.commands]
+    assert any("--bump-revision 1000000" in one for one in text)
+
+
+def test_a_last_look_of_a_version_before(plan: Plan) -> None:
+    """It wrote down the source and the revision alone: the rest stays as it was planned, and the run can be resumed."""
+    assert plan.source is not None
+    grown = dataclasses.replace(plan.source, to_index=101, revision=101)
+    seen = {"verdict": "rebuild", "summary": "", "source": msgspec.to_builtins(grown), "least_revision": 101}
+    again = looked_again(journal.create(plan), seen)
+    assert again.plan == dataclasses.replace(plan, source=grown, least_revision=101)
+    assert again.decision is None
+
+
+def test_a_last_look_that_makes_no_sense(plan: Plan) -> None:
+    """A line that was changed is told as one, not taken for a decision."""
+    made = journal.create(plan)
+    with pytest.raises(UsageError, match="last look cannot be read"):
+        looked_again(made, {"decision": {"kind": "burn it"}})
 
 
 def test_begin_before_done(plan: Plan) -> None:

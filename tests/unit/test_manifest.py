@@ -2,7 +2,10 @@
 
 import difflib
 import io
+import json
+from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +13,11 @@ from ruamel.yaml import YAML
 
 from lab import staticpods
 from lab.kubespray import Place
-from requorum.deployments import manifest, settings
+from requorum.deployments import manifest, settings, staticpod
+from requorum.deployments.podvariables import Node
 from requorum.errors import RequorumError
+from requorum.hosts.connection import Here
+from requorum.inventory.values import StaticPodDeployment
 
 PATH = "/etc/kubernetes/manifests/etcd.yaml"
 PLACES = [Place(name=f"cp{n}", etcd_name=f"etcd{n}", address=f"10.0.0.{n}") for n in (1, 2, 3)]
@@ -166,6 +172,7 @@ VALUES = st.recursive(
 )
 
 
+@hypothesis.settings(deadline=None)  # a slow machine is no fault
 @given(VALUES, VALUES)
 def test_any_yaml(pod: object, container: object) -> None:
     """Whatever it says, it is read, or refused with an error of ours."""
@@ -178,3 +185,183 @@ def test_any_yaml(pod: object, container: object) -> None:
             manifest.edited(out.getvalue(), {"name": "x"}, PATH)
         except RequorumError:
             continue
+
+
+def pod_of(command: str, *, env: str = "[]", more: str = "", metadata: str = "{name: etcd}") -> bytes:
+    """A pod whose etcd has this command line and these variables."""
+    return f"""apiVersion: v1
+kind: Pod
+metadata: {metadata}
+spec:
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.5.30-0
+    command: {command}
+    env: {env}{more}
+    volumeMounts:
+    - {{mountPath: /var/lib/etcd, name: data}}
+  volumes:
+  - {{name: data, hostPath: {{path: /srv/etcd}}}}
+""".encode()
+
+
+FROM_FIELD = "{{name: {name}, valueFrom: {{fieldRef: {{fieldPath: {path}}}}}}}"
+NODE = Node(name="cp1", ip="10.0.0.1")
+
+
+class TestVariables:
+    """``$(NAME)`` as kubelet fills it in."""
+
+    @pytest.mark.parametrize(
+        ("env", "word", "value"),
+        [
+            ("[{name: A, value: m1}]", "$(A)", "m1"),
+            ("[{name: A, value: m}, {name: B, value: $(A)1}]", "$(B)", "m1"),
+            ("[{name: B, value: $(A)1}, {name: A, value: m}]", "$(B)", "$(A)1"),
+            ("[{name: A, value: m1}]", "$$(A)", "$(A)"),
+            ("[{name: A, value: m1}]", "$(NONE)-$(A)", "$(NONE)-m1"),
+            ("[{name: A}]", "x$(A)", "x"),
+            ("[{name: A, value: a}, {name: A, value: b}]", "$(A)", "b"),
+            (f"[{FROM_FIELD.format(name='A', path='metadata.name')}]", "$(A)", "etcd-cp1"),
+            (f"[{FROM_FIELD.format(name='A', path='metadata.namespace')}]", "$(A)", "default"),
+            (f"[{FROM_FIELD.format(name='A', path='spec.nodeName')}]", "$(A)", "cp1"),
+            (f"[{FROM_FIELD.format(name='A', path='status.podIP')}]", "$(A)", "10.0.0.1"),
+        ],
+    )
+    def test_filled_in(self, env: str, word: str, value: str) -> None:
+        """From those above it, from the pod and its node; what nobody defines stays."""
+        raw = pod_of(f'[etcd, "--name={word}", --data-dir=/var/lib/etcd]', env=env)
+        found = manifest.read(raw, PATH, NODE)
+        assert found is not None
+        assert found.settings["name"] == value
+
+    @pytest.mark.parametrize(
+        "env",
+        [
+            FROM_FIELD.format(name="A", path="metadata.uid"),
+            FROM_FIELD.format(name="A", path="status.hostIP"),
+            "{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}",
+            "{name: A, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}",
+        ],
+    )
+    def test_what_only_the_cluster_knows(self, env: str) -> None:
+        """Refused by name where it is needed, also through another variable or as a setting; else it hinders nothing."""
+        for command, more in (("[etcd, --name=$(A)]", ""), ("[etcd, --name=$(B)]", ", {name: B, value: x$(A)}")):
+            with pytest.raises(RequorumError, match=r"\$\([AB]\)"):
+                manifest.read(pod_of(command, env=f"[{env}{more}]"), PATH, Node(name="cp1"))
+        with pytest.raises(RequorumError, match="ETCD_NAME"):
+            manifest.read(pod_of("[etcd]", env=f"[{env.replace('name: A', 'name: ETCD_NAME', 1)}]"), PATH)
+        assert read(pod_of("[etcd, --name=m1, --data-dir=/var/lib/etcd]", env=f"[{env}]")).settings["name"] == "m1"
+
+    def test_variables_of_something_else(self) -> None:
+        """Nobody here knows what envFrom brings."""
+        more = "\n    envFrom: [{configMapRef: {name: settings}}]"
+        with pytest.raises(RequorumError, match="envFrom"):
+            read(pod_of("[etcd, --data-dir=/var/lib/etcd]", more=more))
+
+
+class TestShells:
+    """etcd behind something else in a pod."""
+
+    PLAIN = '[/bin/sh, -ec, "exec etcd --name=m1 --data-dir=/var/lib/etcd --initial-cluster-state new"]'
+
+    def test_a_plain_command(self) -> None:
+        """Read through, and changed where it stands."""
+        assert read(pod_of(self.PLAIN)).settings["data-dir"] == "/srv/etcd"
+        changed = manifest.edited(
+            pod_of(self.PLAIN), {"initial-cluster-state": "existing", "initial-cluster-token": "t"}, PATH
+        )
+        found = read(changed).settings
+        assert (found["initial-cluster-state"], found["initial-cluster-token"], found["name"]) == (
+            "existing",
+            "t",
+            "m1",
+        )
+        assert b"/bin/sh" in changed
+
+    def test_its_script_on_several_lines(self) -> None:
+        """Continued with backslashes, as people write it."""
+        raw = pod_of(
+            '["sh", "-c"]', more='\n    args: ["exec etcd \\\\\\n  --name=m1 \\\\\\n  --data-dir=/var/lib/etcd"]'
+        )
+        assert read(raw).settings["name"] == "m1"
+        again = read(manifest.edited(raw, {"initial-cluster-state": "existing"}, PATH)).settings
+        assert (again["name"], again["initial-cluster-state"]) == ("m1", "existing")
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "mkfifo /tmp/p; (tee -a /var/log/etcd.log < /tmp/p &) ; exec /usr/local/bin/etcd > /tmp/p 2>&1",
+            "exec etcd --name=$HOSTNAME",
+            "set -x\\netcd",
+            "if true; then etcd; fi",
+        ],
+    )
+    def test_more_than_that(self, script: str) -> None:
+        """Seen to run etcd, and refused by name."""
+        raw = pod_of(f'[/bin/sh, -c, "{script}"]')
+        with pytest.raises(RequorumError, match="/bin/sh"):
+            manifest.read(raw, PATH)
+        assert manifest.sight(raw, PATH) == manifest.Sight(name="etcd", folders=("/srv/etcd",))
+
+    @pytest.mark.parametrize(
+        "words", ["[kube-apiserver, --etcd-servers=x]", '[sh, -c, "kube-apiserver --etcd-servers=x"]']
+    )
+    def test_what_only_talks_to_it(self, words: str) -> None:
+        """No etcd."""
+        assert manifest.read(pod_of(words), PATH) is None
+        assert manifest.sight(pod_of(words), PATH) is None
+
+
+class TestDocuments:
+    """kubelet reads the first document of a file, and JSON as well."""
+
+    FLAGS = "[etcd, --name=m1, --data-dir=/var/lib/etcd, --initial-cluster-state=new]"
+
+    @pytest.mark.parametrize("tail", ["---\n", "---\napiVersion: v1\nkind: Pod\n", "...\n", "---\n{not: [yaml\n"])
+    def test_several(self, tail: str) -> None:
+        """What follows the first is neither read nor changed."""
+        raw = b"---\n" + pod_of(self.FLAGS) + tail.encode()
+        changed = manifest.edited(raw, {"initial-cluster-state": "existing"}, PATH)
+        assert read(changed).settings["initial-cluster-state"] == "existing"
+        assert changed.endswith(tail.encode())
+
+    def test_json(self) -> None:
+        """With tabs, which YAML does not allow; it stays JSON."""
+        data = YAML(typ="safe", pure=True).load(pod_of(self.FLAGS).decode())
+        raw = json.dumps(data, indent="\t").encode()
+        changed = manifest.edited(raw, {"initial-cluster-state": "existing"}, PATH)
+        before, after = json.loads(raw), json.loads(changed)
+        assert after["spec"]["containers"][0]["command"].pop() == "--initial-cluster-state=existing"
+        assert before["spec"]["containers"][0]["command"].pop() == "--initial-cluster-state=new"
+        assert before == after
+
+    def test_a_relative_dir(self) -> None:
+        """Below the container's own working directory; where that is the image's, it is not guessed."""
+        raw = pod_of("[etcd, --name=m1, --data-dir=data]", more="\n    workingDir: /var/lib/etcd")
+        assert read(raw).settings["data-dir"] == "/srv/etcd/data"
+        with pytest.raises(RequorumError, match="where etcd is started is not known"):
+            read(pod_of("[etcd, --name=m1]"))
+
+
+class TestCopies:
+    """A copy in kubelet's folder runs as well, however it starts etcd."""
+
+    @pytest.mark.parametrize(
+        ("raw", "runs"),
+        [
+            (pod_of(TestDocuments.FLAGS), True),
+            (pod_of(TestShells.PLAIN), True),
+            (pod_of('[/bin/sh, -c, "etcd --name=$X; true"]'), True),
+            (pod_of('[/bin/sh, -c, "etcd --name=$X; true"]', metadata="{name: backup}"), True),
+            (pod_of(TestDocuments.FLAGS, metadata="{name: backup}"), True),
+            (pod_of("[etcd, --data-dir=/var/lib/etcd/events]", metadata="{name: etcd-events}"), False),
+            (pod_of("[kube-apiserver]", metadata="{name: etcd}"), False),
+        ],
+    )
+    def test_seen_by_the_fence(self, tmp_path: Path, raw: bytes, runs: bool) -> None:
+        """By its name or by its data."""
+        path = tmp_path / "copy.yaml"
+        path.write_bytes(raw)
+        deployment = StaticPodDeployment(manifests=("/m/etcd.yaml",), pod="etcd-cp1", node="cp1")
+        assert staticpod._runs(Here(), path, deployment, "/srv/etcd") is runs

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 
+import pytest
+
+from requorum.hosts.connection import Here
 from requorum.survey.compared import outvoted
-from requorum.survey.evidence import Comparison, MergedLog, Piece, Run, Stand, Survey, Tail
+from requorum.survey.comparing import compare
+from requorum.survey.evidence import Comparison, DbEvidence, Footing, MergedLog, Piece, Run, Stand, Survey, Tail
 from requorum.survey.merged import Route, routes
 from requorum.verdict.decide import decide
 from requorum.verdict.versions import known_faults
 from tests.unit import evidence
-from tests.unit.evidence import db, log, member, survey
+from tests.unit.evidence import db, log, member, survey, voters
 
 
 def only(found: tuple[Route, ...]) -> Route:
@@ -56,7 +60,7 @@ def test_what_nothing_proves_is_said() -> None:
 def test_a_contradicting_tail_is_left_out() -> None:
     """A leader that was cut off: its last entries are not those that the highest log has."""
     followed = log(1, 100, hole=95, terms=[(1, 2), (91, 4)])
-    cut_off = log(2, 97, terms=[(1, 2), (91, 3)])
+    cut_off = log(2, 97, commit=90, terms=[(1, 2), (91, 3)])
     assert routes([member(1, db(94, term=4), followed), member(2, db(80, faults=1), cut_off)]) == ()
 
 
@@ -64,7 +68,8 @@ def test_logs_that_contradict_each_other_below_a_shared_entry_are_not_mixed() ->
     """They are not of one raft group, whatever their ids say: a cluster that was bootstrapped again under the old token."""
     followed = log(1, 100, hole=95, terms=[(1, 2)])
     impostor = log(2, 99, terms=[(1, 1), (50, 2)])
-    assert routes([member(1, db(90), followed), member(2, db(80, faults=1), impostor)]) == ()
+    found = routes([member(1, db(90), followed), member(2, db(80, faults=1), impostor)])
+    assert [{piece.member for piece in one.pieces} for one in found] == [{"m2"}]  # its own history, by itself
 
 
 def test_no_db_at_all() -> None:
@@ -75,6 +80,13 @@ def test_no_db_at_all() -> None:
     found = only(routes(torn))
     assert found.base is None
     assert (found.from_index, found.to_index) == (0, 100)
+
+
+@pytest.mark.parametrize("begins", [3, None])
+def test_a_log_that_a_restore_began_needs_a_db(begins: int | None) -> None:
+    """What the snapshot held is in none of its entries; nor may it be where the beginning cannot be read."""
+    logs = [replace(log(number, 100), restored_at=begins) for number in (1, 2, 3)]
+    assert routes([member(at, db(90, faults=1), one) for at, one in enumerate(logs, 1)]) == ()
 
 
 def test_a_db_of_another_history_is_no_base() -> None:
@@ -106,6 +118,64 @@ def test_an_unproven_piece_makes_the_loss_unproven() -> None:
     assert source.loss.unproven
     assert not source.loss.exact
     assert any("entry 95" in line for line in verdict.proof)
+
+
+def test_a_log_counts_where_the_db_beside_it_was_altered() -> None:
+    """The highest log's own db holds what nobody wrote: the log is replayed onto another's db, and nothing is lost."""
+    broken = replace(db(90), footing=Footing(kind="altered", index=90, why="its revision 7 is another write"))
+    members = (member(1, broken, log(1, 100)), member(2, db(80), log(2, 85)), evidence.lost(3))
+    route = only(routes(members))
+    assert spans(route) == [("m2", 81, 85), ("m1", 86, 100)]
+    tail = Tail(from_index=80, to_index=100, to_term=2, revision=100, writes=(Run(first=81, last=100),), doubts=())
+    merged = MergedLog(follows="m1", base="m2", pieces=route.pieces, tail=tail)
+    verdict = decide(replace(survey(*members), merged=(merged,)))
+    assert verdict.kind == "rebuild"
+    assert (verdict.sources[0].id, verdict.sources[0].loss.at_most) == ("merged log on m2's db", 0)
+
+
+@pytest.mark.parametrize(("last", "kind"), [(60, "undecided"), (100, "rebuild")])
+def test_one_wrong_record_against_many_lost_ones(last: int, kind: str) -> None:
+    """The only db was altered, and the log has a hole: without that db the writes behind it are lost. Nobody but the operator
+    can tell which is worse."""
+    broken = replace(db(90), footing=Footing(kind="altered", index=90, why="its revision 7 is another write"))
+    piece = Piece(member="m1", first=1, last=last, why="the highest log")
+    writes = (Run(first=1, last=last),)
+    tail = Tail(from_index=0, to_index=last, to_term=1, revision=1 + last, writes=writes, doubts=())
+    merged = MergedLog(follows="m1", base="", pieces=(piece,), tail=tail)
+    only = member(1, broken, log(1, 100, sets=voters((0, (1,)))), of=(1,))
+    verdict = decide(replace(survey(only), merged=(merged,)))
+    assert verdict.kind == kind, verdict.summary
+    if kind == "undecided":
+        assert verdict.rule == "H"
+        assert "m1's db: the log says that it was altered (its revision 7" in verdict.summary
+        assert {"m1: db + own log", "m1: log from its first entry"} <= {one.id for one in verdict.sources}
+
+
+def test_members_that_made_something_else_of_the_same_log() -> None:
+    """An outvoted db that was damaged costs nothing; one that is of its log all the same may have acknowledged more than others
+    hold: etcd skipped an entry there, and what its clients saw and did from then on went another way."""
+    damaged = differing("a", "b", "a")
+    verdict = decide(damaged)
+    assert verdict.kind == "start as is"
+    assert "no write lost;" in verdict.summary
+    own = [
+        replace(one, db=replace(one.db, of_its_log=True)) if isinstance(one.db, DbEvidence) else one
+        for one in damaged.members
+    ]
+    verdict = decide(replace(damaged, members=tuple(own)))
+    assert verdict.kind == "start as is"
+    assert "loss cannot be known, because m2 made something else of the same log" in verdict.summary
+    assert any("m2 made something else of the same log" in line for line in verdict.proof)
+    assert not any(one.loss.known for one in verdict.sources)
+
+
+def test_a_quick_reading_compares_what_dbs_of_one_index_say() -> None:
+    """Tails are bounds there; but at its own index a db says exactly at which revision it is."""
+    doubts = ("counted without reading",)
+    members = [member(at, db(90, revision=90 - at % 2), log(at, 100), doubts=doubts) for at in (1, 2)]
+    (found,) = compare([*members, member(3, db(80), log(3, 90), doubts=doubts)], lambda _: Here(), in_full=False)
+    assert found.what == "the revision after entry 90"
+    assert [(one.member, one.value) for one in found.stands] == [("m1", "89"), ("m2", "90")]
 
 
 def differing(*values: str) -> Survey:
@@ -141,3 +211,16 @@ def test_known_bad_versions_are_named() -> None:
     assert known_faults("3.5.30") == known_faults("3.6.16") == known_faults("?") == ()
     verdict = decide(replace(survey(evidence.sound(1)), etcd_version="3.5.1"))
     assert any("known to be bad" in one.text for one in verdict.findings)
+
+
+def test_a_tie_that_a_log_settles() -> None:
+    """One of the two was altered, as its log says: the other is what was written."""
+    tied = differing("a", "b")
+    first = tied.members[0]
+    assert isinstance(first.db, DbEvidence)
+    altered = Footing(kind="altered", index=90, why="its revision 7 is another write")
+    known = replace(first, db=replace(first.db, footing=altered))
+    verdict = decide(replace(tied, members=(known, *tied.members[1:])))
+    assert (verdict.kind, verdict.tie) == ("start as is", "")
+    assert verdict.start is not None
+    assert "m1" not in verdict.start.members

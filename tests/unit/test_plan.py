@@ -13,7 +13,7 @@ from requorum.inventory.values import SystemdDeployment
 from requorum.plan import configuration, runbook
 from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, PlanMember
-from requorum.survey.evidence import HostEvidence, MemberEvidence, Survey, Unknown
+from requorum.survey.evidence import DbEvidence, HostEvidence, MemberEvidence, Survey, Unknown
 from requorum.verdict.decide import decide
 
 from .evidence import alive, db, log, lost, member, peers, snapshot, sound, survey, voters
@@ -318,8 +318,10 @@ def checked(number: int, version: str) -> MemberEvidence:
     """A damaged member under systemd that compares itself with the others before it serves, as Kubespray sets it up."""
     one = holed(number)
     assert isinstance(one.config, MemberConfig)
+    assert isinstance(one.db, DbEvidence)
     return dataclasses.replace(
         one,
+        db=dataclasses.replace(one.db, cluster_version=f"{version[:3]}.0"),
         config=dataclasses.replace(one.config, corrupt_check=True),
         deployment=SystemdDeployment(argv=("/usr/local/bin/etcd",), env_files=("/etc/etcd.env",)),
         tools=Tools(etcd="/b/etcd", etcdctl="/b/etcdctl", etcdutl="/b/etcdutl", version=version),

@@ -67,6 +67,44 @@ def leaf(changes: Sequence[Change]) -> Leaf:
     return Leaf(Page(9, LEAF, len(items), 0, data), items, True)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "compact", "told"),
+    [
+        ((0, 1, 2), 0, []),
+        ((0, 2), 0, ["revision 7 holds a change 2 where change 1 should be"]),
+        ((1, 2), 0, ["revision 7 holds a change 1 where change 0 should be"]),
+        ((1, 2), 7, []),
+        ((1 << 43,), 6, [f"revision 7 holds a change {1 << 43} where change 0 should be"]),
+    ],
+)
+def test_changes_of_a_revision_are_numbered(numbers: Sequence[int], compact: int, told: Sequence[str]) -> None:
+    """From 0 on, unless a compaction has removed some. A run that others come before cannot tell of its first change; whoever
+    joins it can."""
+    changes = [Change(7, sub, b"a", False, 0) for sub in numbers] + [Change(8, 0, b"b", False, 0)]
+    assert faults(Records(WANTED, compact), changes) == told
+    rest = Records(WANTED, compact, rest=True)
+    unseen = numbers[0] != 0
+    assert faults(rest, changes) == ([] if unseen else told)
+    if unseen:
+        assert read([Change(6, 0, b"a", False, 0)], compact).join(rest) == (not told)
+
+
+@pytest.mark.parametrize(
+    ("following", "joined"), [(Change(7, 1, b"b", False, 0), True), (Change(7, 2, b"b", False, 0), False)]
+)
+def test_changes_are_numbered_across_runs(following: Change, joined: bool) -> None:
+    """A revision may be cut anywhere."""
+    rest = read([following, Change(8, 0, b"b", False, 0)], 0, rest=True)
+    assert read([Change(7, 0, b"a", False, 0)], 0).join(rest) == joined
+
+
+def faults(records: Records, changes: Sequence[Change]) -> list[str]:
+    """What is said of records while they are read."""
+    said: list[str] = []
+    records.read(leaf(changes), lambda _pgid, _kind, why: said.append(why))
+    return said
+
+
 def read(changes: Sequence[Change], compact: int, *, rest: bool = False) -> Records:
     """These records, two in a leaf."""
     out = Records(WANTED, compact, rest=rest)

@@ -74,9 +74,9 @@ class TestKubelet:
         ]
 
     def test_a_quote_that_is_not_closed_is_no_bug(self) -> None:
-        """systemd takes it; so does this."""
-        one = unit(("kubelet", "$EXTRA"), environment=(("EXTRA", "--node-labels=x=it's --v=1"),))
-        assert kubelet._words(Here(), one) == ["kubelet", "--node-labels=x=it's", "--v=1"]
+        """systemd takes it, up to the end of the value (extract-word.c, EXTRACT_RELAX); so does this."""
+        one = unit(("kubelet", "$EXTRA"), environment=(("EXTRA", "--v=1 --node-labels=x=it's y"),))
+        assert kubelet._words(Here(), one) == ["kubelet", "--v=1", "--node-labels=x=its y"]
 
     @pytest.mark.parametrize("raw", [b"", b"[", b"- a", b"\xff", b"staticPodPath: /other"])
     def test_any_configuration(self, tmp_path: Path, raw: bytes) -> None:
@@ -106,11 +106,12 @@ def test_images(image: str, version: str, reference: str) -> None:
 class TestLogs:
     """A container's logs, one for each time that it was started."""
 
-    def log(self, folder: Path, number: int, *lines: str) -> None:
+    def log(self, folder: Path, number: int, *lines: str, ago: float = 0.0) -> None:
         """Write one, as a runtime does."""
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - ago))
         path = folder / f"kube-system_etcd-cp1_0123/etcd/{number}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"2026-11-24T14:37:49.08Z stderr F {line}\n" for line in lines))
+        path.write_text("".join(f"{stamp}.08Z stderr F {line}\n" for line in lines))
 
     def test_its_own_reason(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The last fatal line, without what the runtime writes before it; nothing of what is too old."""
@@ -119,6 +120,13 @@ class TestLogs:
         self.log(tmp_path, 0, '{"level":"info"}', '{"level":"fatal","msg":"crc"}', "goroutine 1")
         assert podlogs.last_words("kube-system", "etcd-cp1", "etcd", 60).startswith('{"level":"fatal","msg":"crc"} (')
         assert podlogs.last_words("kube-system", "etcd-cp1", "etcd", 0) == ""
+
+    def test_an_old_reason_in_a_new_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that is written to now may begin with the end of a start before: that is not why this one died."""
+        monkeypatch.setattr(podlogs, "LOGS", tmp_path)
+        self.log(tmp_path, 0, '{"level":"fatal","msg":"old"}', ago=3600)
+        assert podlogs.last_words("kube-system", "etcd-cp1", "etcd", 60) == ""
+        assert "old" in podlogs.last_words("kube-system", "etcd-cp1", "etcd", 7200)
 
     def test_ended_from_outside(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Started anew and again, without a failure of its own; a log that is a dangling link is passed over."""

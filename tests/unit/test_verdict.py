@@ -8,11 +8,24 @@ import tracemalloc
 
 import pytest
 
-from requorum.survey.evidence import DbEvidence, LogEvidence, MemberEvidence, Run, Survey, Tail, Unknown
+from requorum.survey.evidence import (
+    Comparison,
+    DbEvidence,
+    Footing,
+    Fork,
+    LogEvidence,
+    MemberEvidence,
+    Run,
+    Stand,
+    Survey,
+    Tail,
+    Unknown,
+)
 from requorum.verdict import values
-from requorum.verdict.decide import cluster_name, decide, loss_text
-from requorum.verdict.membership import electorate
+from requorum.verdict.decide import decide
+from requorum.verdict.membership import electorates
 from requorum.verdict.values import Loss, Source, Verdict
+from requorum.verdict.words import cluster_name, loss_text
 
 from .evidence import (
     CLUSTER,
@@ -133,7 +146,7 @@ class TestStartAsIs:
 
     def test_cut_follower_and_slow_member_beside_a_whole_leader(self) -> None:
         """(b) The two others could elect each other: the leader starts first, with one of them, and is elected."""
-        leader = member(1, db(125), log(1, 130, commit=129))
+        leader = member(1, db(90), log(1, 130, commit=100))
         verdict = decide(survey(leader, sound(2, 100), sound(3, 100)))
         assert verdict.start is not None
         assert "m1" in verdict.start.first
@@ -151,11 +164,11 @@ class TestStartAsIs:
         """(b) Higher is the later term before the longer log; a learner's log counts as well."""
         if where == "term":
             third = member(3, db(90), log(3, 96, terms=[(1, 2), (95, 3)], hole=40))
-            sets = voters((0, (1, 2, 3)))
+            sets, commit = voters((0, (1, 2, 3))), 94
         else:
             sets = voters((0, (1, 2)), learners=(3,))
-            third = member(3, GONE, log(3, 104, sets=sets))
-        those = [member(n, db(90), log(n, 100, sets=sets)) for n in (1, 2)]
+            third, commit = member(3, GONE, log(3, 104, commit=99, sets=sets)), 99
+        those = [member(n, db(90), log(n, 100, commit=commit, sets=sets)) for n in (1, 2)]
         verdict = decide(survey(*those, third))
         assert verdict.kind == values.REBUILD
         assert "m3 holds the highest log" in verdict.proof[0]
@@ -212,7 +225,8 @@ class TestStartAsIs:
         verdict = decide(survey(member(1, db(80), log(1, 100, commit=80)), later, sound(3, 90, at=80)))
         assert verdict.start is not None
         assert verdict.start.revision == 91  # m2 is elected: its term is later, its log shorter
-        verdict = decide(survey(sound(1, 100), sound(2, 97), sound(3, 95)))
+        lags = [member(n, db(80), log(n, last, commit=95)) for n, last in ((1, 100), (2, 97), (3, 95))]
+        verdict = decide(survey(*lags))
         assert verdict.start is not None
         assert verdict.start.revision == 100
         assert set(verdict.start.first) == {"m1", "m2"}
@@ -223,13 +237,69 @@ class TestMembership:
 
     def test_foreign_cluster(self) -> None:
         """A disk of another cluster does not count, and is called a danger."""
-        foreign = member(3, db(900), log(3, 900, cluster=FOREIGN, sets=voters((0, (3, 4, 5)))))
+        foreign = member(3, db(900, of=peers(7, 8, 9)), log(3, 900, cluster=FOREIGN, sets=voters((0, (3, 4, 5)))))
         verdict = decide(survey(sound(1), sound(2), foreign))
         assert verdict.cluster_id == CLUSTER
         assert verdict.start is not None
         assert verdict.start.members == ("m1", "m2")
         assert "another cluster (id bad" in findings(verdict, "m3")
         assert not any(one.member == "m3" for one in verdict.sources)
+
+    def test_another_cluster_of_the_same_members_that_holds_more(self) -> None:
+        """The cluster was restored from an old backup, but for one disk: which of them is meant, only the operator knows."""
+        before = member(3, db(900), log(3, 900, cluster=FOREIGN))
+        verdict = decide(survey(sound(1), sound(2), before))
+        assert (verdict.kind, verdict.rule) == (values.UNDECIDED, "A")
+        assert "m3's, of bad, holds revision 900, more than any" in verdict.summary
+        assert {one.member for one in verdict.sources} == {"m1", "m2", "m3"}
+        assert not any(one.loss.known for one in verdict.sources)
+
+    def test_only_a_removed_member_holds_data(self) -> None:
+        """The others were lost, or made anew: what is left is offered, and nothing of it is chosen."""
+        gone = member(1, db(90), log(1, 96, commit=96, sets=voters((0, (1, 2, 3)), (96, (2, 3)))))
+        verdict = decide(survey(gone))
+        assert (verdict.kind, verdict.rule) == (values.UNDECIDED, "A")
+        assert [one.id for one in verdict.sources] == ["m1: bare db"]
+        assert not verdict.sources[0].loss.known
+
+    def test_only_a_removed_member_s_db_is_whole(self) -> None:
+        """It is what the cluster's log wrote, record by record: the others' logs tell what it lacks."""
+        sets = voters((0, (1, 2, 3)), (96, (2, 3)))
+        those = [member(n, db(90, of=peers(2, 3), faults=1), log(n, 100, commit=98, sets=sets)) for n in (2, 3)]
+        gone = member(1, db(95), log(1, 96, commit=95))
+        assert decide(survey(gone, *those)).rule == "A"
+        assert isinstance(gone.db, DbEvidence)
+        gone = dataclasses.replace(gone, db=dataclasses.replace(gone.db, of_its_log=True))
+        verdict = decide(survey(gone, *those))
+        assert verdict.kind == values.REBUILD
+        assert [(one.id, one.loss.at_most) for one in verdict.sources] == [("m1: db + own log", 4), ("m1: bare db", 5)]
+        assert verdict.sources[0].bump > 0
+
+    def test_a_removed_member_is_not_started(self) -> None:
+        """Its removal is committed, and its disk still there: the others are the cluster."""
+        sets = voters((0, (1, 2, 3)), (96, (2, 3)))
+        those = [member(n, db(90, of=peers(2, 3)), log(n, 100, commit=98, sets=sets)) for n in (2, 3)]
+        gone = member(1, db(90), log(1, 96, commit=95))
+        verdict = decide(survey(gone, *those))
+        assert not verdict.unsurveyed, "its disk was read"
+        assert verdict.start is not None
+        assert verdict.start.members == ("m2", "m3")
+        assert "was removed" in findings(verdict, "m1")
+
+    def test_a_removed_member_s_log_is_as_high_as_the_cluster_s(self) -> None:
+        """The history that it ends with others is the cluster's all the same, beside that of a member which was forced."""
+        sets = voters((0, (1, 2, 3, 4)), (96, (2, 3, 4)))
+        gone = member(1, db(90, of=peers(2, 3, 4)), log(1, 100, commit=96, sets=sets))
+        those = [member(n, db(90, of=peers(2, 3, 4)), log(n, 100, commit=96, sets=sets)) for n in (2, 4)]
+        alone = log(3, 100, terms=[(1, 2), (99, 3)], commit=99, sets=(*sets, *voters((97, (3, 4)), (98, (3,)))))
+        alone = dataclasses.replace(alone, possible_writes=(Run(first=1, last=96),))
+        forced = member(3, db(90, of=peers(3)), alone)
+        fork = Fork(index=97, term=2, groups=(("m1", "m2", "m4"), ("m3",)))
+        verdict = decide(dataclasses.replace(survey(gone, those[0], forced, those[1]), forks=(fork,)))
+        assert verdict.start is not None, verdict.summary
+        assert verdict.start.members == ("m2", "m4")
+        assert "was removed" in findings(verdict, "m1")
+        assert "tells another history" in findings(verdict, "m3")
 
     def test_two_clusters_of_equal_size(self) -> None:
         """Where no cluster has more disks than another, nothing is decided."""
@@ -241,15 +311,28 @@ class TestMembership:
 
     def test_impostor(self) -> None:
         """A member that started empty, as a cluster of its own, does not count, not even against a single real one."""
-        impostors = [member(n, db(900), log(n, 900, cluster=FOREIGN + n, sets=voters((0, (70 + n,))))) for n in (2, 3)]
+        impostors = [
+            member(n, db(30), log(70 + n, 40, cluster=FOREIGN + n, sets=voters((0, (70 + n,))))) for n in (2, 3)
+        ]
         verdict = decide(survey(sound(1), *impostors))
         assert verdict.cluster_id == CLUSTER
         assert best(verdict).member == "m1"
         assert "impostor" in findings(verdict, "m2")
 
+    def test_an_impostor_that_was_written_to(self) -> None:
+        """Where nothing proves that the cluster's writes are all there, nobody says that no disk shows more."""
+        impostor = member(3, db(30), log(73, 40, cluster=FOREIGN, sets=voters((0, (73,))), near=38))
+        verdict = decide(survey(sound(1), impostor, lost(2)))
+        assert best(verdict).member == "m1"
+        assert (best(verdict).loss.at_most, bool(best(verdict).loss.unproven)) == (3, True)
+        assert "m3 is another cluster's, and holds what was written to it" in " ".join(best(verdict).loss.why)
+        proven = decide(survey(sound(1), sound(2), impostor))
+        assert proven.start is not None
+        assert proven.sources[0].loss.proven_none
+
     def test_only_an_impostor_is_left(self) -> None:
         """When the only log left is of a cluster of one, although three are expected, nothing is decided."""
-        impostor = member(1, db(9), log(1, 9, cluster=FOREIGN, sets=voters((0, (71,)))))
+        impostor = member(1, db(9), log(71, 9, cluster=FOREIGN, sets=voters((0, (71,)))))
         verdict = decide(survey(impostor, lost(2), lost(3)))
         assert verdict.kind == values.UNDECIDED
         assert "cluster of one" in verdict.summary
@@ -286,7 +369,7 @@ class TestMembership:
         """A member without a log is known by its peer URL in its db."""
         verdict = decide(survey(sound(1), holed(2), member(3, db(95), GONE)))
         assert verdict.unsurveyed == ()
-        assert electorate(survey(member(3, db(95), GONE))).voters == (1, 2, 3)
+        assert electorates(survey(member(3, db(95), GONE)))[0].voters == (1, 2, 3)
 
 
 class TestAlive:
@@ -310,14 +393,15 @@ class TestAlive:
         assert decide(survey(*those)).kind == values.START_AS_IS
 
     def test_one_of_three_alive(self) -> None:
-        """One that believes in a leader is no majority of three."""
+        """One that believes in a leader is no majority of three, and is not stopped by itself all the same."""
         verdict = decide(survey(dataclasses.replace(sound(1), live=alive(1)), holed(2), holed(3)))
-        assert verdict.kind == values.REBUILD
+        assert verdict.kind == values.UNDECIDED
+        assert verdict.rule == "F"
 
     def test_live_impostor(self) -> None:
         """A live cluster of one on the host of one of three members is not the living quorum of the three."""
         impostor = member(
-            1, db(9), log(1, 9, cluster=FOREIGN, sets=voters((0, (71,)))), live=alive(71, leader=71, cluster=FOREIGN)
+            1, db(9), log(71, 9, cluster=FOREIGN, sets=voters((0, (71,)))), live=alive(71, leader=71, cluster=FOREIGN)
         )
         assert decide(survey(impostor, lost(2), lost(3))).kind == values.UNDECIDED
 
@@ -327,7 +411,7 @@ class TestAlive:
             member(
                 n,
                 db(9),
-                log(n, 9, cluster=FOREIGN + n, sets=voters((0, (70 + n,)))),
+                log(70 + n, 9, cluster=FOREIGN + n, sets=voters((0, (70 + n,)))),
                 live=alive(70 + n, leader=70 + n, cluster=FOREIGN + n),
             )
             for n in (2, 3)
@@ -524,9 +608,12 @@ class TestRefusal:
         assert "users and roles" in decide(survey(*those)).refusal
 
     def test_another_minor_version(self) -> None:
-        """Data of another minor version than the etcd at hand is refused."""
+        """Data of another minor version than the etcd at hand is refused, unless a start as is makes etcd's own upgrade."""
+        newer = [member(n, db(90, version="3.6.0"), log(n, 100)) for n in (1, 2, 3)]
+        assert "m1 (3.6.0)" in decide(survey(*newer)).refusal
         those = [member(n, db(90, version="3.4.0"), log(n, 100)) for n in (1, 2, 3)]
-        assert "m1 (3.4.0)" in decide(survey(*those)).refusal
+        assert decide(survey(*those)).refusal == ""
+        assert "m1 (3.4.0)" in decide(survey(*those)).rebuild_refusal
         assert decide(dataclasses.replace(survey(*those), etcd_version="")).refusal == ""
 
     def test_a_version_that_was_not_agreed_on_yet(self) -> None:
@@ -578,3 +665,161 @@ def test_builders_are_plausible() -> None:
     assert isinstance(one.tail, Tail)
     assert (one.tail.from_index, one.tail.to_index, one.tail.revision) == (90, 94, 94)
     assert isinstance(lost(1).tail, Unknown)
+
+
+class TestAnotherLife:
+    """A snapshot of these members that the disks' history does not hold: the cluster was made anew."""
+
+    @staticmethod
+    def evidence(*, found: bool) -> Survey:
+        """Three young disks, and an old snapshot that is far ahead of them, with other records."""
+        saved = dataclasses.replace(snapshot(350, peers(1, 2, 3)), found=found)
+        differ = Comparison(
+            what="the records up to revision 90",
+            stands=(Stand(member="m1", value="1f"), Stand(member=saved.name, value="2a")),
+        )
+        return dataclasses.replace(survey(sound(1), sound(2), sound(3), snapshots=[saved]), compared=(differ,))
+
+    def test_one_that_was_given_is_asked_about(self) -> None:
+        """Whoever names it means something by it: nobody starts the young cluster by himself."""
+        verdict = decide(self.evidence(found=False))
+        assert (verdict.rule, verdict.kind) == ("H", values.UNDECIDED)
+        assert "another life" in verdict.summary
+        assert named(verdict, "snapshot /backup.db").last_resort
+
+    def test_one_that_lies_about_moves_nothing(self) -> None:
+        """A leftover of a cluster that was made anew years ago stops no start; it is told as a danger."""
+        verdict = decide(self.evidence(found=True))
+        assert verdict.kind == values.START_AS_IS
+        assert any("another life" in one.text for one in verdict.findings if one.level == "danger")
+
+
+class TestNotSeen:
+    """What nobody could look at is neither empty nor stopped."""
+
+    @pytest.mark.parametrize("how", ["unreachable", "permission"])
+    def test_nobody_is_told_to_replace_it(self, how: str) -> None:
+        """Two of three serve; the third could not be looked at: that is all there is to say."""
+        serving = [dataclasses.replace(sound(n), live=alive(n)) for n in (1, 2)]
+        third = lost(3)
+        if how == "unreachable":
+            third = dataclasses.replace(third, reachable=False)
+        else:
+            denied = Unknown(unknown="/var/lib/m3/member/snap/db: Permission denied")
+            third = dataclasses.replace(third, db=denied, log=denied)
+        verdict = decide(survey(*serving, third))
+        assert verdict.kind == values.REPLACE_MEMBERS
+        assert "replace m3" not in verdict.summary
+        assert "m3 could not be looked at" in verdict.summary
+
+
+def test_a_leader_between_two_terms_is_deposed_by_right() -> None:
+    """m2 led term 2 and got nothing to anybody; m1, which had not heard of that, leads term 3 on a log of term 1."""
+    first = member(1, db(90), log(1, 97, terms=[(1, 1), (97, 3)], commit=91))
+    second = member(2, db(90, term=1), log(2, 96, terms=[(1, 1), (92, 2)], commit=91))
+    third = member(3, db(90, term=1), log(3, 91, terms=[(1, 1)], commit=91))
+    first = dataclasses.replace(first, db=db(90, term=1))
+    verdict = decide(survey(first, second, third))
+    assert (verdict.rule, verdict.kind) == ("I", values.START_AS_IS), verdict.summary
+
+
+def restored(one: MemberEvidence, at: int) -> MemberEvidence:
+    """With a log that a restore began at an entry; 0: with nothing."""
+    assert isinstance(one.log, LogEvidence)
+    return dataclasses.replace(one, log=dataclasses.replace(one.log, restored_at=at))
+
+
+def test_a_disk_that_was_restored_beside_the_others_does_not_start() -> None:
+    """With the cluster's own token the ids are the same: etcd would replay the others' log onto the snapshot."""
+    others = [restored(sound(n), 0) for n in (2, 3)]
+    one = restored(member(1, db(3, revision=95), log(1, 3, commit=3)), 3)
+    verdict = decide(survey(one, *others))
+    assert verdict.start is not None
+    assert verdict.start.members == ("m2", "m3")
+    assert "restored from a snapshot at entry 3" in findings(verdict, "m1")
+    alone = decide(survey(one, others[0], lost(3)))
+    assert alone.basis is not None
+    assert alone.basis.read == 1  # it is no witness of what was acknowledged before
+    assert not alone.sources[0].loss.known
+    assert decide(survey(*(restored(sound(n), 3) for n in (1, 2, 3)))).kind == values.START_AS_IS
+
+
+def test_a_forced_cluster_of_one_beside_the_disks_of_three() -> None:
+    """It serves, and is its own quorum; whoever replaces the others with it gives up what they have."""
+    one = peers(1)
+    forced = member(1, db(104, of=one), log(1, 104, sets=voters((101, (1,)))))
+    forced = dataclasses.replace(forced, live=dataclasses.replace(alive(1), raft_index=104, revision=104, members=one))
+    fork = Fork(index=100, term=2, groups=(("m1",), ("m2",)))
+    verdict = decide(dataclasses.replace(survey(forced, sound(2), lost(3)), forks=(fork,)))
+    assert (verdict.rule, verdict.kind) == ("B", values.UNDECIDED), verdict.summary
+    assert "as a cluster of 1" in verdict.summary
+    assert "replace" not in verdict.summary
+
+
+@pytest.mark.parametrize("other", [4, 3])
+def test_a_leader_that_nobody_can_have_voted_for(other: int) -> None:
+    """m1 and m2 went on in term 3 from entry 50; m3 had led from there in term 2, and led again in term 4: with whose vote? Where
+    only m1 went on in term 3, m2 had not heard of it, and voted."""
+    deposed, elected = [(1, 1), (51, 3)], [(1, 1), (51, 2), (81, 4)]
+    third = member(3, db(50, term=1), log(3, 100, terms=elected, commit=50))
+    first = member(1, db(50, term=1), log(1, 53, terms=deposed, commit=50))
+    went = (53, deposed) if other == 3 else (100, elected)
+    second = member(2, db(50, term=1), log(2, went[0], terms=went[1], commit=50))
+    verdict = decide(survey(first, second, third))
+    doubted = any("cannot have voted" in one.text for one in verdict.findings)
+    assert doubted == (other == 3)
+    assert all(bool(one.loss.unproven) == (other == 3) for one in verdict.sources)
+
+
+def test_a_db_of_a_later_term_than_the_only_log() -> None:
+    """m1 led term 1 alone; m2's db is of term 2, and its log is gone: what it applied was committed, and m1 has not got it."""
+    first = member(1, db(1, term=1), log(1, 11, terms=[(1, 1)], commit=1))
+    second = member(2, db(2, term=2), GONE)
+    verdict = decide(survey(first, second, lost(3)))
+    assert (verdict.rule, verdict.kind) == ("H", values.UNDECIDED), verdict.summary
+    assert "m2: the db is of another life than the logs" in verdict.summary
+    assert not next(one for one in verdict.sources if one.member == "m1").loss.known
+
+
+def test_a_snapshot_that_is_ahead_of_what_serves() -> None:
+    """The member was emptied, and founded anew; what it held lies beside."""
+    fresh = member(1, db(4, of=peers(1)), log(1, 4, sets=voters((0, (1,)))), of=(1,))
+    fresh = dataclasses.replace(fresh, live=dataclasses.replace(alive(1), revision=4, raft_index=4))
+    verdict = decide(survey(fresh, snapshots=[snapshot(90, of=peers(1))]))
+    assert (verdict.rule, verdict.kind) == ("B", values.UNDECIDED), verdict.summary
+    assert "holds revision 90, and m1, which serve, come to 4 only" in verdict.summary
+    assert decide(survey(fresh, snapshots=[snapshot(4, of=peers(1))])).kind == values.HEALTHY
+
+
+def test_an_unproven_promise_is_not_made_beside_a_db_that_does_not_count() -> None:
+    """Its db is not its log's, and too few others are left to tell which of the two is the cluster's."""
+    foreign = dataclasses.replace(db(200), footing=Footing(kind="refuted", index=0, why="of another life"))
+    verdict = decide(survey(member(1, foreign, log(1, 100)), lost(2), lost(3)))
+    assert not any(one.loss.known for one in verdict.sources)
+    beside = decide(survey(member(1, foreign, log(1, 100)), sound(2), lost(3)))
+    assert (beside.rule, beside.kind) == ("H", values.UNDECIDED), beside.summary
+    assert "m1: the db is of another life than the logs" in beside.summary
+    assert {"m1: bare db", "m2: db + own log"} <= {one.id for one in beside.sources}
+    two = decide(survey(member(1, foreign, log(1, 100)), sound(2), sound(3)))
+    assert two.start is not None
+    assert two.start.members == ("m2", "m3")
+
+
+@pytest.mark.parametrize(("value", "rule"), [("1f", "J"), ("2e", "H")])
+def test_a_db_that_does_not_count_holds_nothing_more(value: str, rule: str) -> None:
+    """What it holds is in another's db: nothing is to be feared for it. Nothing is known where they differ."""
+    refuted = dataclasses.replace(db(200), footing=Footing(kind="refuted", index=0, why="of another life"))
+    stands = (Stand(member="m1", value="1f"), Stand(member="m2", value=value))
+    found = survey(member(1, refuted, log(1, 100)), sound(2), lost(3))
+    same = Comparison(what=f"the records up to revision {refuted.revision}", stands=stands)
+    verdict = decide(dataclasses.replace(found, compared=(same,)))
+    assert verdict.rule == rule, verdict.summary
+    assert {one.loss.known for one in verdict.sources if one.member == "m2"} == {rule == "J"}
+
+
+def test_an_old_disk_beside_a_rebuilt_cluster_is_no_false_quorum() -> None:
+    """A rebuild gives the cluster a new id, and its log begins again: a member that was off comes back with the old one."""
+    serving = [dataclasses.replace(sound(n), live=alive(n)) for n in (1, 2)]
+    old = member(3, db(9000), log(3, 9000, cluster=FOREIGN))
+    verdict = decide(survey(*serving, old))
+    assert (verdict.rule, verdict.kind) == ("E", values.REPLACE_MEMBERS), verdict.summary

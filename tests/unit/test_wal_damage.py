@@ -373,6 +373,19 @@ def test_a_half_written_last_record_is_torn(tmp_path: Path) -> None:
         assert indexes(log) == [1, 2, 3, 4, 5]
 
 
+def test_of_a_half_written_record_the_length_may_be_all_there_is(tmp_path: Path) -> None:
+    """Wherever the first sector ends within its head."""
+    told = {}
+    for filler in range(8, 520, 8):
+        raw, _ = chain([metadata(), entry(1), entry(2, data=b"x" * filler), entry(3, data=b"y" * 3000)])
+        last = frames_of(raw + TAIL)[-1]
+        sector = (last.offset // 512 + 1) * 512
+        if sector - last.offset <= 40:
+            log = read(tmp_path / "wal", raw[:sector] + bytes(len(raw) - sector) + TAIL)
+            told[sector - last.offset] = log.end, log.last, [one.kind for one in log.damage]
+    assert told == dict.fromkeys((8, 16, 24, 32, 40), (walscan.TORN, (1, 2), ["torn"]))
+
+
 def test_a_zeroed_sector_with_records_behind_it_is_no_torn_end(tmp_path: Path) -> None:
     """etcd would end the log here; the records behind the sector are whole, so the log goes on."""
     raw, _ = chain([metadata(), entry(1), entry(2, data=b"y" * 3000), entry(3), entry(4)])

@@ -238,7 +238,18 @@ def test_hard_states_are_the_librarys(term: int, vote: int, commit: int) -> None
     """raftpb.HardState, all three fields always written."""
     state = HardState(term, vote, commit)
     assert messages.encode_hard_state(state) == encoded("HardState", term=term, vote=vote, commit=commit)
-    assert messages.decode_hard_state(messages.encode_hard_state(state)) == state
+    if term or not (vote or commit):
+        assert messages.decode_hard_state(messages.encode_hard_state(state)) == state
+    else:
+        with pytest.raises(WireError):
+            messages.decode_hard_state(messages.encode_hard_state(state))
+
+
+@pytest.mark.parametrize("data", ["1801", "1001", "08011002080118", "0801100218010801", "20010801", "0a0100"])
+def test_what_is_no_hard_state_is_refused(data: str) -> None:
+    """Nobody votes or commits in term 0; the numbers come in order, once each, and are numbers."""
+    with pytest.raises(WireError):
+        messages.decode_hard_state(bytes.fromhex(data))
 
 
 @modest
