@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 @dataclass(frozen=True)

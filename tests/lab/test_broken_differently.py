@@ -11,7 +11,7 @@ from requorum.rehearsal import damage
 from . import wrecks
 from .world import WRITES, World
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=3, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=3, together=True)]
 
 DONE, WITH_WARNINGS = 0, 3
 

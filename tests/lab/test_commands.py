@@ -12,7 +12,7 @@ from requorum.hosts.units import FENCE, MARK, folder_of
 
 from .world import World, fails_to_start
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=3, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=3, together=True)]
 
 USAGE, REFUSED = 2, 4
 ETCD = "etcd.service"

@@ -12,7 +12,7 @@ from lab.kube import CONFIG_MAPS
 from . import wrecks
 from .world import MANIFESTS, World, fails_to_start
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(900), pytest.mark.rotates(of=2, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=2, together=True)]
 
 DONE, WITH_WARNINGS = 0, 3
 BATCH = 40

@@ -17,7 +17,7 @@ from lab.programs import LabError, run
 NAME = f"selftest-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 BACK_SECONDS = 60
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from .world import World, fails_to_start, work_of
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=3, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=3, together=True)]
 
 MIDWAY = 7
 LEFT_BYTES = 90 << 20

@@ -9,7 +9,7 @@ import pytest
 from . import wrecks
 from .world import World, work_of
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=3, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=3, together=True)]
 
 SLOW_SECONDS = 1.0
 REFUSED = 4

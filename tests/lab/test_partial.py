@@ -5,7 +5,7 @@ import pytest
 from . import wrecks
 from .world import World
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=2, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=2, together=True)]
 
 WITH_WARNINGS, REFUSED, UNREACHABLE = 3, 4, 5
 

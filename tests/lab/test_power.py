@@ -6,7 +6,7 @@ import pytest
 
 from .world import World, fails_to_start, frozen, thawed
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=2, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=2, together=True)]
 
 MIDWAY = 7
 

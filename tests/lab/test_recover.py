@@ -5,7 +5,7 @@ import pytest
 from . import wrecks
 from .world import WRITES, World, fails_to_start
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=3, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=3, together=True)]
 
 DONE, WITH_WARNINGS, REFUSED = 0, 3, 4
 

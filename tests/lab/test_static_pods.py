@@ -11,7 +11,7 @@ from lab import etcds
 from . import wrecks
 from .world import MANIFESTS, Picture, World, fails_to_start, frozen, thawed
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=3, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=3, together=True)]
 
 DONE, WITH_WARNINGS, REFUSED, MIDWAY = 0, 3, 4, 7
 FOLDER = "/etc/kubernetes/manifests"

@@ -13,7 +13,7 @@ from requorum.deployments import envfile
 
 from .world import UNITS, World, fails_to_start
 
-pytestmark = [pytest.mark.etcd, pytest.mark.timeout(600), pytest.mark.rotates(of=2, together=True)]
+pytestmark = [pytest.mark.etcd, pytest.mark.timeout(1200), pytest.mark.rotates(of=2, together=True)]
 UNIT = f"{UNITS}/etcd.service"
 BARE = ("ETCD_CLIENT_CERT_AUTH", "ETCD_PEER_CLIENT_CERT_AUTH", "ETCD_EXPERIMENTAL_INITIAL_CORRUPT_CHECK")
 LEFT_OUT = ("ETCD_PROXY", "ETCD_EXPERIMENTAL_WATCH_PROGRESS_NOTIFY_INTERVAL")

@@ -33,7 +33,7 @@ from tests.rehearsal import killer
 pytestmark = pytest.mark.timeout(1200)
 
 WRITES = 300
-SECONDS = 60.0
+SECONDS = 180.0
 CHUNKS = 8
 SAMPLED = 14
 ENDS = ("finished", "rolling back", "rolled back")

@@ -96,7 +96,7 @@ def test_three_members(scenario: Scenario, etcd_dir: Path, temp: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 def test_one_member(etcd_dir: Path, temp: Path) -> None:
     """A cluster of one is first class: every scenario that needs no other member, in one go."""
     report = rehearse("--all", "--members", "1", etcd_dir=etcd_dir, temp=temp)
