@@ -9,7 +9,7 @@ from requorum.verdict.audit import audit_source, audit_start
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Loss, Source, StartAsIs
 
-from .evidence import db, log, lost, member, sound, survey
+from .evidence import db, log, lost, member, sound, survey, voters
 
 NO_LOSS = Loss(at_most=0, exact=True, why=(), unproven="")
 
@@ -108,3 +108,32 @@ def test_a_start_that_would_lose() -> None:
     assert "lacks 10 entries that m3" in audit_start(found, start)
     whole = survey(sound(1), sound(2), sound(3))
     assert audit_start(whole, start) == ""
+
+
+@pytest.mark.parametrize(
+    ("ends", "who"),
+    [
+        ((100, 100, 100), ""),
+        ((100, 100, 103), "m4 still hold"),
+        ((100, 103, 103), "m1 and m3 and m4 still hold"),
+    ],
+)
+def test_a_leader_that_was_removed(ends: tuple[int, int, int], who: str) -> None:
+    """It goes on for a moment; what it wrote then was acknowledged only where a majority of the others has it."""
+    four = (1, 2, 3, 4)
+    sets = voters((0, four), (96, (2, 3, 4)))
+    removed = member(1, db(98), log(1, 103, sets=sets, commit=99), of=four)
+    rest = [
+        member(number, db(98), log(number, end, sets=sets, commit=99), of=four)
+        for number, end in zip((2, 3, 4), ends, strict=True)
+    ]
+    found = survey(removed, *rest)
+    said = audit_source(found, claimed(found, "m2: db + own log"))
+    assert said.partition(" entries that ")[2].startswith(who)
+    assert bool(said) == bool(who)
+    if not who:
+        assert decide(found).kind == "start as is"
+    unread = [dataclasses.replace(one, log=Unknown(unknown="it cannot be read")) for one in rest[1:]]
+    found = survey(removed, rest[0], *unread)
+    said = audit_source(found, claimed(found, "m2: db + own log"))
+    assert "lacks 3 entries that m1 still hold" in said, "too few are left that say that they lack it"

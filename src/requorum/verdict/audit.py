@@ -108,7 +108,8 @@ def _judged(survey: Survey, choice: _Choice) -> str:
         if choice.cluster not in (0, log.cluster_id):
             continue
         quiet = _quiet(name, survey)
-        for first, last, term in _lacks(log, quiet, base, top, choice, _parted(name, choice.base, survey.forks)):
+        parted = _parted(name, choice.base, survey.forks)
+        for first, last, term in _lacks(log, quiet, base, top, choice, parted, _unheard_from(log, ours)):
             lacking.setdefault(term, []).append((first, last))
             names.add(name)
     count = sum(_size(spans) for spans in lacking.values())
@@ -166,12 +167,13 @@ def _lacks(
     top: LogEvidence | None,
     choice: _Choice,
     parted: int,
+    unheard: int,
 ) -> Iterable[tuple[int, int, int]]:
     """The possible writes of a log that a choice has not, and that nothing replaced by right, as (first, last, term).
 
     A log is cut into stretches within which nothing changes that matters, so that the first entry speaks for all.
     """
-    edges = {1, choice.floor + 1, parted, log.commit + 1}
+    edges = {1, choice.floor + 1, parted, log.commit + 1, unheard}
     for first, last, _ in choice.spans:
         edges |= {first, last + 1}
     for run in (*(base.runs if base is not None else ()), *(top.runs if top is not None else ())):
@@ -184,8 +186,27 @@ def _lacks(
                 continue
             begins = [low, *(at for at in cuts if low < at <= high)]
             for begin, end in zip(begins, [*(at - 1 for at in begins[1:]), high], strict=True):
+                if unheard and begin >= unheard:
+                    continue
                 if not _held(begin, run.term, log, base, top, choice, parted):
                     yield begin, end, run.term
+
+
+def _unheard_from(log: LogEvidence, ours: Sequence[LogEvidence]) -> int:
+    """The entry from which on what a log holds cannot have been acknowledged, because its member had no vote any more, and a
+    majority of those that had end before; 0 for none. A leader that was removed goes on for a moment."""
+    in_force = [one for one in log.voter_sets if one.index <= log.commit]
+    if not in_force or log.member_id in in_force[-1].voters or not in_force[-1].voters:
+        return 0
+    voters = dict.fromkeys(in_force[-1].voters, 0)
+    read = [one for one in ours if one.member_id in voters and one.end_is_read and not one.blank]
+    for one in read:
+        voters[one.member_id] = max(voters[one.member_id], one.last_index)
+    lowest = len(voters) // 2  # so many may hold more, and it is no majority
+    ends = sorted(voters[number] for number in {one.member_id for one in read})
+    if len(ends) <= lowest:
+        return 0
+    return max(ends[lowest], in_force[-1].index, *(one.commit for one in ours)) + 1
 
 
 def _writes(log: LogEvidence, quiet: Sequence[int]) -> list[_Span]:
