@@ -30,6 +30,7 @@ from requorum.verdict.words import cluster_name, loss_text
 from .evidence import (
     CLUSTER,
     GONE,
+    THREE,
     alive,
     db,
     log,
@@ -754,6 +755,39 @@ def test_a_forced_cluster_of_one_beside_the_disks_of_three() -> None:
     assert (verdict.rule, verdict.kind) == ("B", values.UNDECIDED), verdict.summary
     assert "as a cluster of 1" in verdict.summary
     assert "replace" not in verdict.summary
+
+
+def made_alone(number: int, *, after: int = 2) -> MemberEvidence:
+    """A member whose log throws the two others out at once at entry 101 and goes on in a later term, as etcd makes it when it
+    is forced; ``after`` entries of its own follow."""
+    sets = voters((0, THREE), (101, tuple(sorted({number, 3 if number != 3 else 2}))), (102, (number,)))
+    forced = log(number, 102 + after, terms=[(1, 2), (103, 3)] if after else [(1, 2)], sets=sets)
+    return member(number, db(102 + after, revision=100, of=peers(number)), forced)
+
+
+def test_a_forced_cluster_of_one_whose_log_the_others_only_begin() -> None:
+    """No history contradicts its own; what it threw away when it was forced may have been acknowledged by the two others."""
+    alone = made_alone(1)
+    beside = [sound(2), sound(3)]
+    verdict = decide(survey(alone, *beside))
+    assert not verdict.sources[0].loss.unproven, "both tell that they had nothing more"
+    for others in ([beside[0], lost(3)], [lost(2), lost(3)]):
+        verdict = decide(survey(alone, *others))
+        assert all("--force-new-cluster" in one.loss.unproven for one in verdict.sources)
+        assert not any("holds them all" in line for line in verdict.proof)
+        live = dataclasses.replace(alive(1), raft_index=104, revision=100, members=peers(1))
+        serving = dataclasses.replace(alone, live=live)
+        verdict = decide(survey(serving, *others))
+        assert (verdict.rule, verdict.kind) == ("B", values.UNDECIDED), verdict.summary
+        assert "was it forced?" in verdict.summary
+
+
+def test_members_that_were_removed_one_by_one() -> None:
+    """By the book: the cluster went on between, or behind the last of them in the same term."""
+    for sets in (voters((0, THREE), (90, (1, 2)), (102, (1,))), voters((0, THREE), (101, (1, 2)), (102, (1,)))):
+        same_term = log(1, 104, sets=sets)
+        verdict = decide(survey(member(1, db(104, of=peers(1)), same_term), sound(2), lost(3)))
+        assert not any("--force-new-cluster" in one.loss.unproven for one in verdict.sources)
 
 
 @pytest.mark.parametrize("other", [4, 3])

@@ -18,7 +18,7 @@ from typing import Literal
 
 from requorum.survey.around_values import Around
 from requorum.survey.evidence import DbEvidence, Fork, LogEvidence, MemberEvidence, MergedLog, Run, Tail, VoterSet
-from requorum.survey.lineage import agrees, fork_of, known_commit
+from requorum.survey.lineage import agrees, forced, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
@@ -90,7 +90,7 @@ def newest_of(
     """Compute it from the members that count, and from what lies beside any member's data dir."""
     logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
     highest = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
-    unproven = _unproven(cluster, forks)
+    unproven = _unproven(cluster, forks) or _forced(cluster, members)
     blank = Newest(log=highest, last=0, point=Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
     best = blank.point
     for member in cluster.counted:
@@ -133,6 +133,33 @@ def newest_of(
     )
     reach = best.revision + behind(newest, best.index)[0]
     return newest if newest.apart else replace(newest, apart=_before_a_restore(cluster, members, reach))
+
+
+def _forced(cluster: Electorate, members: Sequence[MemberEvidence]) -> str:
+    """Why acknowledged writes may be gone that a member threw away when it was made a cluster of its own: too few of those that
+    voted before are there to show what else they had. Where they hold anything behind it, that is another history."""
+    head = cluster.head
+    index, before = forced(head.log) if head is not None and isinstance(head.log, LogEvidence) else (0, ())
+    if not index or head is None:
+        return ""
+    read = {
+        one.log.member_id
+        for one in members
+        if one is not head
+        and isinstance(one.log, LogEvidence)
+        and one.log.cluster_id == cluster.cluster_id
+        and one.log.member_id in before
+        and one.log.end_is_read
+        and not one.log.blank
+    }
+    wanted = len(before) - majority(len(before)) + 1
+    if len(read) >= wanted:
+        return ""
+    return (
+        f"{head.name} threw {len(before) - 1} others out at once at entry {index}, as --force-new-cluster does, and with them "
+        f"what it did not know to be committed; of those that voted before, {len(read)} can tell what that was, and {wanted} "
+        f"are needed"
+    )
 
 
 def _before_a_restore(cluster: Electorate, members: Sequence[MemberEvidence], reach: int) -> str:

@@ -39,7 +39,9 @@ def read_proof(found: Basis | None) -> tuple[str, ...]:
             f"log of {one.member}: term {one.term}, index {one.index}, {how}"
             + ("" if one.votes else " (does not vote)")
         )
-    if found.voters and found.read >= found.needed:
+    if found.voters and found.read >= found.needed and found.unproven:
+        lines.append(f"{found.read} of {found.voters} voters' logs were read to their end, and that is no proof here")
+    elif found.voters and found.read >= found.needed:
         lines.append(
             f"{found.read} of {found.voters} voters' logs were read to their end: any write that was acknowledged is in "
             f"at least one of them, and the highest log holds them all ({found.assumption})"
