@@ -7,9 +7,11 @@ from pathlib import Path
 import anyio
 import pytest
 
-from requorum.etcdfiles import bbolt, footing, mvcc
+from requorum.etcdfiles import bbolt, footing, mvcc, wal
 from requorum.hosts import programs, tools
 from requorum.hosts.connection import Here
+from requorum.rehearsal import cluster
+from requorum.rehearsal.gateway import Gateway, b64
 from requorum.survey import gather
 from requorum.survey.evidence import DbEvidence, Footing, MemberEvidence, Survey, Tail
 from requorum.verdict import values
@@ -144,3 +146,46 @@ def test_a_db_without_a_log_beside_the_log_of_another(disks: Path, index: int) -
     if db.footing.kind == "moved":
         told = decide(found).sources[0]
         assert (told.revision, told.loss.at_most) == (best.revision, best.loss.at_most)
+
+
+@pytest.mark.parametrize("holds", [True, False], ids=["its guard holds", "its guard does not hold"])
+def test_an_index_ahead_by_a_guarded_write(etcd_dir: Path, tmp_path: Path, holds: bool) -> None:
+    """As etcd 3.5.1 leaves it, in a db without a log: whether the entry wrote is asked of the state that decided."""
+    (one,) = cluster.lay_out(tmp_path / "cluster", 1, etcd_dir, "ahead")
+    running = cluster.start([one], etcd_dir)
+    gateway = Gateway(one.client_url)
+    try:
+        mods = [
+            int(gateway.call("/v3/kv/put", {"key": b64("/a"), "value": b64(str(n))})["header"]["revision"])
+            for n in range(40)
+        ]
+        running[0].terminate()  # what it has applied is on disk then
+        running[0].wait(30)
+        with one.config.open("a") as config:
+            config.write(f"backend-batch-interval: {3600 * 10**9}\n")
+        running = cluster.start([one], etcd_dir)
+        gateway.close()
+        gateway = Gateway(one.client_url)
+        guard = {
+            "key": b64("/a"),
+            "target": "MOD",
+            "result": "EQUAL",
+            "mod_revision": str(mods[-1] if holds else mods[0]),
+        }
+        put = {"request_put": {"key": b64("/a"), "value": b64("guarded")}}
+        answer = gateway.call("/v3/kv/txn", {"compare": [guard], "success": [put]})
+        assert bool(answer.get("succeeded")) == holds
+    finally:
+        gateway.close()
+        cluster.kill_at_once(running)
+    for name, gone in (("m1", "member/wal"), ("m2", "member/snap/db")):
+        shutil.copytree(one.data_dir, tmp_path / name)
+        path = tmp_path / name / gone
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    log = wal.read_log(str(one.data_dir / "member/wal"))
+    set_index(tmp_path / "m1", log.last[1])
+    found = anyio.run(partial(gather.survey_dirs, in_full=True), [tmp_path / "m1", tmp_path / "m2"])
+    db, best = db_of(found.members[0]), decide(found).sources[0]
+    assert (isinstance(db.footing, Footing) and db.footing.kind == "moved") == holds, db.footing
+    assert (db.applied_index < log.last[1]) == holds
+    assert best.revision == mods[-1] + holds

@@ -36,6 +36,7 @@ SENT = (
     "deployments/__init__.py",
     "deployments/config.py",
     "survey/__init__.py",
+    "survey/applied.py",
     "survey/around.py",
     "survey/around_values.py",
     "survey/disks.py",

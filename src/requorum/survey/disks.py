@@ -10,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from requorum.etcdfiles import (
-    bbolt,
     datadir,
     footing,
     messages,
     mvcc,
     provenance,
     remnants,
-    requests,
     restored,
     simulate,
     verify,
     wal,
 )
-from requorum.etcdfiles.bbolt import BadPage
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.messages import Entry
 from requorum.etcdfiles.mvcc import DbFacts
@@ -36,7 +33,7 @@ from requorum.etcdfiles.wal import Log
 from requorum.etcdfiles.walhash import EntryHashes
 from requorum.hosts import files, processes, trees
 from requorum.hosts.bounds import within
-from requorum.survey import logs
+from requorum.survey import applied, logs
 from requorum.survey.evidence import (
     Checked,
     DbEvidence,
@@ -126,19 +123,19 @@ def _read_member(
         return Unknown(unknown=str(err)), log_evidence, Unknown(unknown="the db cannot be read")
     if verified is not None and verified.sound:
         _STATES[layout.db] = verified.states
-    applied = facts.consistent_index
+    applied_to = facts.consistent_index
     if moved >= 0:
-        applied = moved
+        applied_to = moved
     elif log is not None:
-        applied = _applied_index(facts, log, verified, tied)
-    db = db_evidence(facts, verified, applied, tied)
+        applied_to = applied.applied_index(facts, log, verified, tied)
+    db = db_evidence(facts, verified, applied_to, tied)
     if log is None:
         return db, log_evidence, Unknown(unknown="there is no log that can be read")
     if facts.damage:
         return db, log_evidence, Unknown(unknown="the db is damaged")
     if tied is not None and tied.kind == footing.UNCLEAR:
         return db, log_evidence, Unknown(unknown="at which entry the data of the db ends is not certain")
-    return db, log_evidence, _tail(facts, log, verified, applied)
+    return db, log_evidence, _tail(facts, log, verified, applied_to)
 
 
 def sums(wal_dir: str, ranges: tuple[tuple[int, int], ...]) -> tuple[int | None, ...]:
@@ -229,7 +226,7 @@ def provenance_of(
         return provenance.UNTOLD, nothing
     if facts is None:
         return provenance.UNTOLD, nothing
-    tied = nothing if log is not None else _footing(footing.footing_on(facts, entries))
+    tied = nothing if log is not None else _footing(applied.tied_to(facts, entries))
     return provenance.provenance(facts, log, begins_empty, index_known, entries, brought_to), tied
 
 
@@ -368,63 +365,13 @@ def _too_near(facts: DbFacts, log: Log) -> bool:
     return min(one.index for one in near) > log.runs[0].first
 
 
-def _applied_index(facts: DbFacts, log: Log, verified: Verified | None, tied: footing.Footing | None) -> int:
-    """The entry up to which the db's data goes.
-
-    The last revision's records are looked for among the entries around the consistent index. When they are found at
-    an earlier entry, and an entry between the two would have written something, the data lags the index (etcd#13766, or a bit
-    of it was flipped).
-    """
-    consistent, revision = facts.consistent_index, facts.last_revision
-    if revision < 2 or facts.damage or facts.revision != revision:
-        return consistent
-    try:
-        with bbolt.Bolt(facts.path) as bolt:
-            records = mvcc.records_at(bolt, revision)
-    except (BadPage, WireError, EtcdFileError):
-        return consistent
-    there = {(tombstone, kv.key, b"" if tombstone else kv.value) for tombstone, kv in records}
-    for index in range(consistent, 0, -1):
-        entry = log.entries.get(index)
-        if entry is None:
-            break
-        try:
-            request = requests.request_of(entry)
-        except WireError:
-            return consistent
-        if any(set(found) == there for found in simulate.written_by(request)):
-            return _first_missing(facts, log, verified, index)
-        if simulate.count_at_most([entry]) and not simulate.written_by(request):
-            break
-    if (
-        tied is not None
-        and tied.kind == footing.RECORDS
-        and all(index in log.entries for index in range(tied.index + 1, consistent + 1))
-    ):
-        return _first_missing(facts, log, verified, tied.index)
-    return consistent
-
-
-def _first_missing(facts: DbFacts, log: Log, verified: Verified | None, found: int) -> int:
-    """The index before the first entry above ``found`` whose write the db lacks; the consistent index if none does."""
-    between = [log.entries[index] for index in range(found + 1, facts.consistent_index + 1)]
-    if not simulate.count_at_most(between) or verified is None:
-        return facts.consistent_index
-    outcome = _store(facts, verified).apply(between)
-    return outcome.writes[0] - 1 if outcome.writes and outcome.exact else facts.consistent_index
-
-
-def _store(facts: DbFacts, verified: Verified) -> simulate.Store:
-    return simulate.Store(facts.revision, facts.compact_revision, dict(verified.live), set(verified.leases))
-
-
-def _tail(facts: DbFacts, log: Log, verified: Verified | None, applied: int) -> Tail | Unknown:
-    last = log.readable_to(applied + 1)
-    entries: list[Entry] = [log.entries[index] for index in range(applied + 1, last + 1) if index in log.entries]
-    if len(entries) != last - applied:
+def _tail(facts: DbFacts, log: Log, verified: Verified | None, applied_to: int) -> Tail | Unknown:
+    last = log.readable_to(applied_to + 1)
+    entries: list[Entry] = [log.entries[index] for index in range(applied_to + 1, last + 1) if index in log.entries]
+    if len(entries) != last - applied_to:
         return Unknown(unknown="the log does not reach back to the db")
-    term = (log.term_at(last) or facts.term) if last > applied else facts.term
-    return _replayed(facts, entries, verified, applied, last, term)
+    term = (log.term_at(last) or facts.term) if last > applied_to else facts.term
+    return _replayed(facts, entries, verified, applied_to, last, term)
 
 
 @within(1800.0)
@@ -466,11 +413,11 @@ def replay(
 
 
 def _replayed(
-    facts: DbFacts, entries: list[Entry], verified: Verified | None, applied: int, last: int, term: int
+    facts: DbFacts, entries: list[Entry], verified: Verified | None, applied_to: int, last: int, term: int
 ) -> Tail:
     doubts: tuple[str, ...] = ()
     if verified is not None and verified.sound:
-        outcome = _store(facts, verified).apply(entries)
+        outcome = applied.store_of(facts, verified).apply(entries)
         revision, writes, doubts = outcome.revision, outcome.writes, outcome.doubts
     else:
         writes = simulate.count_at_most(entries)
@@ -482,7 +429,7 @@ def _replayed(
     if any(alarm.kind == "NOSPACE" for alarm in facts.alarms):
         doubts += ("a NOSPACE alarm stands: etcd may have refused some of these writes",)
     return Tail(
-        from_index=applied,
+        from_index=applied_to,
         to_index=last,
         to_term=term,
         revision=revision,
