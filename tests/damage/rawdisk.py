@@ -203,6 +203,8 @@ def read_disk(data_dir: Path) -> Disk:
     """A data dir as it lies there."""
     own = [path for path in wal_files(data_dir) if path.suffix == ".wal" and path.parent.name == "wal"]
     logs = [read_log_file(path) for path in own]
+    # What etcd's own repair has cut off lies there still, and ends where the disk was torn.
+    cut = [read_log_file(path) for path in wal_files(data_dir) if path.name.endswith(".wal.broken")]
     values = set(values_in_logs(data_dir))
     index, db = 0, data_dir / "member" / "snap" / "db"
     try:
@@ -212,11 +214,13 @@ def read_disk(data_dir: Path) -> Disk:
         pass
     return Disk(
         member_id=next((log.member_id for log in logs if log.member_id), 0),
-        last_index=max([next(reversed(log_of(own)), 0), *_snapshots(data_dir)]),
+        last_index=max(
+            [next(reversed(log_of(own)), 0), *_snapshots(data_dir), *(index for log in cut for index, _ in log.entries)]
+        ),
         commit=max((log.commit for log in logs), default=0),
         consistent_index=index,
         values=frozenset(values),
-        damaged=not all(log.whole for log in logs),
+        damaged=not all(log.whole for log in (*logs, *cut)),
     )
 
 

@@ -339,6 +339,23 @@ def test_what_a_log_overwrote_is_not_shown(tmp_path: Path) -> None:
     assert rawdisk.values_in_logs(tmp_path) == {C.value}
 
 
+def test_a_log_that_etcd_has_cut(tmp_path: Path) -> None:
+    """What it cut off is on the disk still, up to where that is torn."""
+    parts, seed = [], 0
+    for kind, index in ((rawdisk.CRC, 0), (rawdisk.ENTRY, 7), (rawdisk.ENTRY, 8)):
+        more, seed = frame(kind, b"\x08\x00\x10\x02\x18" + _varint(index) if index else b"", seed)
+        parts.append(more)
+    wal = tmp_path / "member/wal"
+    wal.mkdir(parents=True)
+    name = "0000000000000000-0000000000000000.wal"
+    (wal / name).write_bytes(b"".join(parts[:2]) + bytes(512))
+    disk = rawdisk.read_disk(tmp_path)
+    assert (disk.last_index, disk.damaged) == (7, False)
+    (wal / f"{name}.broken").write_bytes(b"".join(parts) + bytes(512) + b"torn")
+    disk = rawdisk.read_disk(tmp_path)
+    assert (disk.last_index, disk.damaged) == (8, True)
+
+
 def test_a_campaign_with_a_lie_fails() -> None:
     """Counts add up, and one false claim, one changed disk or one error is enough."""
     total = campaign.Campaign()
