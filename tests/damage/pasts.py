@@ -56,6 +56,7 @@ def force_new_cluster(stage: Stage) -> None:
     stage.touch(one, log=True, db=True)
     stage.foreign.add(one.name)
     stage.forgetful.add(one.name)
+    stage.forced.add(one.name)
 
 
 def copied_over(stage: Stage) -> None:

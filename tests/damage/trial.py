@@ -240,14 +240,15 @@ def truth_of(stage: Stage, folders: Sequence[Path], *, looks_inside: bool = Fals
 
 def refuted(stage: Stage, disks: Mapping[str, rawdisk.Disk], commits: Mapping[str, int]) -> str:
     """Why some committed index cannot have been held by a majority of the logs as they are; empty where it may have. A log that
-    was begun anew does not hold it, whatever it held before."""
+    was begun anew does not hold it, whatever it held before; one whose member was forced to be alone may have, and shows that it
+    threw something away."""
     known = {name: commit for name, commit in commits.items() if name not in stage.foreign}
     committed = max(known.values(), default=0)
     short = [
         name
         for name, disk in disks.items()
         if disk.member_id and disk.last_index < committed and not disk.damaged
-        if name not in stage.hurt or name in stage.forgetful
+        if (name not in stage.hurt or name in stage.forgetful) and name not in stage.forced
     ]
     short = [name for name in short if disks[name].last_index or name in stage.foreign]
     if len(stage.killed.voters) - len(set(short)) >= stage.majority:
