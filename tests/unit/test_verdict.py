@@ -757,6 +757,38 @@ def test_a_forced_cluster_of_one_beside_the_disks_of_three() -> None:
     assert "replace" not in verdict.summary
 
 
+def test_a_history_that_goes_furthest_and_has_no_db_left() -> None:
+    """m1 was forced to be alone, and sent its learner m4 what it wrote then, behind what that had already: m4's is a history
+    of its own, and its db is damaged. Others have theirs: that is not nothing."""
+    later = [(1, 2), (98, 4)]
+    first = member(1, db(97, revision=95), log(1, 100, terms=later, sets=voters((0, THREE), (96, (1, 3)), (97, (1,)))))
+    third = member(3, db(90, revision=90), log(3, 96, commit=95))
+    fourth = member(4, lost(4).db, log(4, 100, terms=later, sets=voters((0, THREE), (97, (1, 2)), learners=(4,))))
+    fork = Fork(index=96, term=2, groups=(("m1",), ("m3", "m4")))
+    for members in ((first, lost(2), third, fourth), (fourth, first, third)):
+        verdict = decide(dataclasses.replace(survey(*members), forks=(fork,)))
+        assert verdict.kind == values.UNDECIDED, (verdict.rule, verdict.summary)
+        assert {one.member for one in verdict.sources} == {"m1", "m3"}, verdict.summary
+
+
+def test_a_forced_history_that_goes_furthest_beside_the_two_others() -> None:
+    """They hold nothing behind where it parted but a new leader's entry: both show that nothing else was acknowledged."""
+    sets = voters((0, THREE), (100, (1, 3)), (101, (3,)))
+    its_log = log(3, 104, terms=[(1, 2), (102, 4)], sets=sets, commit=104)
+    its_log = dataclasses.replace(its_log, possible_writes=(Run(first=1, last=99),))
+    forced = member(3, db(99, revision=98), its_log)
+    others = []
+    for number in (1, 2):
+        quiet = log(number, 100, terms=[(1, 2)], commit=99)
+        quiet = dataclasses.replace(quiet, possible_writes=(Run(first=1, last=99),))
+        others.append(member(number, db(99, revision=98), quiet))
+    fork = Fork(index=100, term=2, groups=(("m1", "m2"), ("m3",)))
+    verdict = decide(dataclasses.replace(survey(*others, forced), forks=(fork,)))
+    assert not verdict.sources[0].loss.unproven, (verdict.summary, verdict.proof)
+    alone = decide(dataclasses.replace(survey(others[0], lost(2), forced), forks=(fork,)))
+    assert alone.kind == values.UNDECIDED or all(one.loss.unproven for one in alone.sources)
+
+
 def made_alone(number: int, *, after: int = 2) -> MemberEvidence:
     """A member whose log throws the two others out at once at entry 101 and goes on in a later term, as etcd makes it when it
     is forced; ``after`` entries of its own follow."""

@@ -66,12 +66,16 @@ def decide(survey: Survey) -> Verdict:
     asked = _another_life(survey, case)
     lives = _two_lives(survey, case)
     altered = _altered_ahead(case) if start is None else ""
-    if asked or lives or altered:
+    bare = _nothing_left(case, cases)
+    if asked or lives or altered or bare:
         histories = "open"
-    strays = () if any(one.sources for one in cases) or alive.led else _strays(survey)
-    several = (bool(cluster.ambiguous) and not cluster.tie) or bool(strays)
+    strays = () if alive.led else _strays(survey)
+    several = (bool(cluster.ambiguous) and not cluster.tie) or (bool(strays) and not any(one.sources for one in cases))
     undecided = several or bool(cluster.tie) or histories == "open"
-    sources = _all_sources(cases, cluster.ambiguous) if undecided and len(cases) > 1 else case.sources or strays
+    sources = _all_sources(cases, cluster.ambiguous or bare) if undecided and len(cases) > 1 else case.sources or strays
+    if histories == "open":
+        listed = {one.member for one in sources if one.db}
+        sources += tuple(one for one in strays if one.member not in listed)
     doubt = audit_start(survey, start) if start else audit_source(survey, sources[0]) if sources else ""
     rule = rule_for(
         Facts(
@@ -90,7 +94,7 @@ def decide(survey: Survey) -> Verdict:
     if rule.outcome != values.START_AS_IS:
         start = None
     why = _refusals(survey, cluster, rule.outcome)
-    summary, proof = _told(rule.letter, survey, case, alive, start, sources, why_not_start, found, doubt)
+    summary, proof = _told(rule.letter, survey, case, cases, alive, start, sources, why_not_start, found, doubt)
     return Verdict(
         kind=rule.outcome,  # type: ignore[arg-type]
         cluster=cluster_name(survey.cluster, cluster.cluster_id),
@@ -184,6 +188,14 @@ def _another_life(survey: Survey, case: _Case) -> str:
     return next((one.id for one in case.sources if one.last_resort and one.id in given), "")
 
 
+def _nothing_left(case: _Case, cases: Sequence[_Case]) -> str:
+    """That the history which goes furthest cannot be rebuilt, although another one of these disks can; empty where it can."""
+    if case.sources or not any(one.sources for one in cases):
+        return ""
+    who = case.cluster.head.name if case.cluster.head else "that"
+    return f"the history that {who} tells goes furthest, and no db is left to rebuild it from"
+
+
 def _all_sources(cases: Sequence[_Case], why: str) -> tuple[Source, ...]:
     """The sources of every history or cluster, each once, none of them called the right one."""
     out: dict[str, Source] = {}
@@ -238,6 +250,7 @@ def _told(
     letter: str,
     survey: Survey,
     case: _Case,
+    cases: Sequence[_Case],
     alive: Living,
     start: StartAsIs | None,
     sources: Sequence[Source],
@@ -281,6 +294,8 @@ def _told(
         ), read_proof(found)
     if letter == "H" and (altered := _altered_ahead(case)):
         return f"{altered}: only you can tell which to keep", read_proof(found)
+    if letter == "H" and (bare := _nothing_left(case, cases)):
+        return f"{bare}; what others hold may lack what it holds: only you can tell which to keep", ()
     if letter == "H":
         return (
             "the logs tell several histories under one name, and each holds what the others lack: "

@@ -22,7 +22,7 @@ from requorum.survey.lineage import agrees, forced, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
-from requorum.verdict.witnesses import majority, runs_now
+from requorum.verdict.witnesses import majority, read_to_end, runs_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,8 +374,11 @@ def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
     """Why there may be acknowledged writes that no surveyed disk shows; empty when there cannot be."""
     if not cluster.voters:
         return "no log tells who votes"
-    for each in (*cluster.standing, *_before_forks(cluster, forks)):
+    before = _before_forks(cluster, forks)
+    for each in (*cluster.standing, *before):
         read = cluster.read(each.voters)
+        if each in before:
+            read |= _read_of_others(cluster, each.voters)
         if len(read) < majority(len(each.voters)):
             return (
                 f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
@@ -394,6 +397,21 @@ def _before_forks(cluster: Electorate, forks: Sequence[Fork]) -> tuple[VoterSet,
         before = [one for one in cluster.head.log.voter_sets if one.index < at]
         out += before[-1:]
     return tuple(out)
+
+
+def _read_of_others(cluster: Electorate, voters: Sequence[int]) -> set[int]:
+    """The voters whose logs tell another history, and were read to their end: what they hold is counted, wherever it leads. One
+    that was begun anew, or whose member was forced to be alone, does not tell all that was there before."""
+    return {
+        one.log.member_id
+        for one in cluster.rivals
+        if isinstance(one.log, LogEvidence)
+        and one.log.member_id in voters
+        and read_to_end(one)
+        and not one.log.blank
+        and one.log.born_term <= 1
+        and not forced(one.log)[0]
+    }
 
 
 def supported(cluster: Electorate, forks: Sequence[Fork]) -> bool:
