@@ -2,7 +2,7 @@
 
 import json
 
-from requorum.cli.evidence_cmd import without_keys
+from requorum.operations.evidence import without_keys
 
 SLOW = (
     '{"level":"warn","msg":"apply request took too long","took":"1.2s","prefix":"read-only range ",'

@@ -1,14 +1,16 @@
-"""The operator's consent: the cluster's name, typed on a terminal, or --yes with --confirm NAME."""
+"""The operator's consent on a terminal: the cluster's name, typed, or --yes with --confirm NAME."""
 
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
-from requorum.cli import render
-from requorum.errors import Refused
+from requorum.cli import render, render_run
+from requorum.cli.progress import Shown
+from requorum.operations.operator import Operator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,30 +21,19 @@ def options(func: F) -> F:
     return click.option("--yes", is_flag=True, help="Do not ask; needs --confirm.")(name(func))
 
 
-def gate_terminal(yes: bool) -> None:
-    """Refuse early where nobody could be asked later."""
-    if not yes and not sys.stdin.isatty():
-        raise Refused(
-            "nobody can be asked here: this is no terminal",
-            hint="for automation: --yes --confirm NAME (plan prints it)",
-        )
-
-
-def gate_name(cluster: str, yes: bool, confirm: str) -> None:
-    """Refuse --yes without the right name."""
-    if yes and confirm != cluster:
-        what = f"{confirm!r} is not its name" if confirm else "--yes needs --confirm"
-        raise Refused(
-            f"not confirmed: {what}", changed="nothing was changed", hint=f"this cluster is --confirm {cluster}"
-        )
-
-
-def gate(text: str, cluster: str, yes: bool, confirm: str) -> None:
-    """Go on only with the operator's consent to ``text``."""
-    gate_terminal(yes)
-    gate_name(cluster, yes, confirm)
-    if not yes and not typed(text, cluster):
-        raise Refused("not confirmed", changed="nothing was changed")
+def operator(yes: bool, confirm: str, output: str = "json", *, at_barriers: bool = True) -> Operator:
+    """Whoever sits at this terminal; what will be done is shown where the answer is for people, and they are asked.
+    ``at_barriers``: a first Ctrl-C lets what is under way be done."""
+    wide = output == "wide"
+    shown = output in ("table", "wide") and not yes
+    return Operator(
+        yes=yes,
+        confirm=confirm,
+        attended=sys.stdin.isatty(),
+        ask=typed,
+        show=(lambda planned: render_run.planned(planned, wide=wide)) if shown else (lambda _planned: None),
+        watch=partial(Shown, at_barriers=at_barriers),
+    )
 
 
 def typed(text: str, name: str) -> bool:
@@ -50,9 +41,9 @@ def typed(text: str, name: str) -> bool:
     render.console(err=True).print(f"\n{text}")
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        said = click.prompt(f"Type the cluster's name ({name}) to go on", err=True, default="", show_default=False)
+        answer = click.prompt(f"Type the cluster's name ({name}) to go on", err=True, default="", show_default=False)
     except click.Abort:
         return False
     finally:
         signal.signal(signal.SIGINT, before)
-    return bool(said.strip() == name)
+    return bool(answer.strip() == name)

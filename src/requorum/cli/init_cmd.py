@@ -8,11 +8,12 @@ import click
 from ruamel.yaml import YAML
 
 from requorum import errors
-from requorum.cli import options, render, survey_cmd
-from requorum.cli.options import Where
+from requorum.cli import options, render
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.inventory.inventory import SCHEMA, Host
+from requorum.operations.hosts import Where, opened
+from requorum.operations.survey import survey_hosts
 from requorum.survey.evidence import HostEvidence, MemberEvidence, StaticPodDeployment, SystemdDeployment
 
 DEFAULT = "requorum.yaml"
@@ -37,8 +38,8 @@ def init(where: Where, cluster: str, save: Path) -> int:
         raise UsageError(f"{save} exists already", hint="requorum overwrites nothing: choose another name with --save")
     if not where.given:
         raise UsageError("no host was named", hint="requorum init --hosts A,B,C, or -i INVENTORY")
-    with options.world(where) as world:
-        survey = survey_cmd.look(world, (), (), in_full=False)
+    with opened(where) as world:
+        survey = survey_hosts(world, in_full=False)
         members = {one.host: one for one in survey.members}
         seen = {one.name: one for one in survey.hosts}
         hosts = {one.name: _entry(one, seen[one.name], members.get(one.name)) for one in world.inventory.hosts}

@@ -1,6 +1,10 @@
 """How a run is shown on standard error: a line for each phase, one live row for each step on a terminal."""
 
+import signal
+import sys
+import threading
 import time
+from types import FrameType
 from typing import Self
 
 from rich.console import Console
@@ -16,28 +20,44 @@ _MARKS = {"done": ("ok", "green"), "failed": ("failed", "bold red"), "undone": (
 
 
 class Shown:
-    """Progress on a terminal (live rows) or in a log (plain lines)."""
+    """Progress on a terminal (live rows) or in a log (plain lines). ``at_barriers``: the first Ctrl-C stops a run at its next
+    barrier, and only the second one at once."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, at_barriers: bool = True) -> None:
         self.console = console or render.console(err=True)
+        self.at_barriers = at_barriers
         self.rows: dict[str, tuple[float, str]] = {}
         self.transfers: dict[str, tuple[float, str]] = {}
         self.live: Live | None = None
+        self.asked_to_stop = threading.Event()
 
     def __enter__(self) -> Self:
+        self.before = signal.signal(signal.SIGINT, self._stop) if self.at_barriers else None
         if self.console.is_terminal:
             self.live = Live(console=self.console, get_renderable=self._table, refresh_per_second=8, transient=True)
             self.live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.pause()
+        if self.at_barriers:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        if self.asked_to_stop.is_set():
+            raise KeyboardInterrupt
+        self.asked_to_stop.set()
+        print("stopping once what is under way is done; Ctrl-C again stops at once", file=sys.stderr)
+
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C was pressed."""
+        return self.asked_to_stop.is_set()
+
+    def pause(self) -> None:
+        """Stop drawing: the operator is asked."""
         if self.live:
             self.live.stop()
             self.live = None
-
-    def pause(self) -> None:
-        """Stop drawing while the operator is asked."""
-        self.__exit__()
 
     def phase(self, number: int, of: int, title: str) -> None:
         """A phase begins."""

@@ -34,6 +34,9 @@ StepKind = Literal[
 ]
 
 
+PlanKind = Literal["start as is", "rebuild", "replace member"]
+
+
 BY_HAND = "fence-"
 """How the name of a fence begins that belongs to no run: ``requorum fence --lift`` takes it away."""
 
@@ -125,7 +128,7 @@ class Plan:
     made: str
     cluster: str
     cluster_id: int
-    kind: Literal["start as is", "rebuild", "replace member"]
+    kind: PlanKind
     summary: str
     proof: tuple[str, ...]
     tools: str

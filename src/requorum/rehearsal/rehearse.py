@@ -5,20 +5,20 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from requorum.rehearsal import cluster, damage, wreck
 from requorum.rehearsal.audit import Audit, audit
-from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.drive import Driver, WrongEnd
 from requorum.rehearsal.gateway import NoAnswer
 from requorum.rehearsal.load import Load
 from requorum.rehearsal.scenarios import Scenario, Vacuous
+from requorum.rehearsal.stage import Show, Stage
 
 WRITERS = 12
 WRITES = 2000
@@ -30,9 +30,6 @@ ATTEMPTS = 3
 
 DONE, WITH_WARNINGS = 0, 3
 _NOT_STARTED = re.compile(r"not started as is: ([^\"]*)")
-
-
-Show = Callable[[str, bool], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,30 +50,6 @@ class Result:
     seed: int
     surfaced: int
     left_behind: tuple[str, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class Stage:
-    """What one rehearsal works with. ``show`` is told what goes on: a line, and whether it is worth keeping."""
-
-    root: Path
-    etcd_dir: Path
-    members: list[Member]
-    running: "list[subprocess.Popen[bytes]]"
-    rng: Random
-    load: Load
-    driver: Driver
-    show: Show
-    snapshot: Path | None = None
-    after_wreck: dict[str, wreck.Fingerprint] = field(default_factory=dict)
-
-    def tell(self, text: str) -> None:
-        """A line that stays."""
-        self.show(text, True)
-
-    def tell_live(self, text: str) -> None:
-        """A line that the next one replaces."""
-        self.show(text, False)
 
 
 @contextmanager

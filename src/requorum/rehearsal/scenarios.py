@@ -3,13 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING
 
 from requorum.rehearsal import damage, events, wreck
 from requorum.rehearsal.cluster import Member
-
-if TYPE_CHECKING:
-    from requorum.rehearsal.rehearse import Stage
+from requorum.rehearsal.stage import Stage
 
 
 class Vacuous(Exception):
@@ -36,8 +33,8 @@ class Scenario:
     course: str = "straight"
     snapshot: bool = False
     least_members: int = 1
-    event: Callable[["Stage"], None] | None = None
-    last: Callable[["Stage"], None] | None = None
+    event: Callable[[Stage], None] | None = None
+    last: Callable[[Stage], None] | None = None
     later: int = 0
     blind: bool = False
 
@@ -109,15 +106,15 @@ def _tails_flipped(members: list[Member], rng: Random) -> None:
             hit.add(damage.tail_flipped(member.data_dir, rng, hit))
 
 
-def _restart_leader(stage: "Stage") -> None:
+def _restart_leader(stage: Stage) -> None:
     events.restart_leader(stage.members, stage.running, stage.etcd_dir)
 
 
-def _cut_leader_off(stage: "Stage") -> None:
+def _cut_leader_off(stage: Stage) -> None:
     events.cut_leader_off(stage.members, stage.running)
 
 
-def _add_member(stage: "Stage") -> None:
+def _add_member(stage: Stage) -> None:
     events.add_member(stage.members, stage.members[-1])
 
 
