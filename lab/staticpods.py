@@ -8,7 +8,7 @@ service groups, no lowered oom_score_adj, a snapshotter that works on an overlay
 from collections.abc import Mapping, Sequence
 
 from lab.kubespray import MAIN, Place
-from requorum.hosts.tools import numbers
+from requorum.etcd.versions import numbers
 
 PKI = "/etc/kubernetes/pki/etcd"
 MANIFESTS = "/etc/kubernetes/manifests"

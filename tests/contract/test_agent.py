@@ -14,9 +14,11 @@ import pytest
 
 import requorum
 from requorum.errors import RequorumError
+from requorum.etcd import binaries
+from requorum.etcd import client as etcd_client
 from requorum.etcdfiles import bbolt, verify
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import bounds, bundle, files, net, openssh, processes, programs, tools, wire
+from requorum.hosts import bounds, bundle, files, net, openssh, processes, programs, wire
 from requorum.hosts.bounds import seconds_of
 from requorum.hosts.channel import Channel, Lost
 from requorum.survey import disks
@@ -92,7 +94,7 @@ def test_it_says_hello(agent: Agent) -> None:
 def test_every_function_that_is_called_there_is_sent() -> None:
     """Each module of the package that a host may be asked for is in the bundle."""
     names = {f"requorum/{path}" for path in _sent()}
-    for module in (disks, files, net, processes, programs, tools):
+    for module in (disks, files, net, processes, programs, binaries, etcd_client):
         path = Path(str(module.__file__)).relative_to(Path(requorum.__file__).parent)
         assert f"requorum/{path}" in names
 
@@ -171,7 +173,7 @@ def test_errors_come_back_as_what_they_are(agent: Agent, tmp_path: Path) -> None
         agent.call(disks.fault_of_restored, str(tmp_path / "db"), str(tmp_path / "db"), bump=0)
     assert bad.value.path == str(tmp_path / "db")
     with pytest.raises(RequorumError) as ours:
-        agent.call(tools.find, [str(tmp_path)])
+        agent.call(binaries.find, [str(tmp_path)])
     assert ours.value.hint
 
 

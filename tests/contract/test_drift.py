@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from requorum.etcd import binaries
 from requorum.etcdfiles import mvcc, requests, simulate, wal
-from requorum.hosts import tools
 from requorum.hosts.connection import Here
 from requorum.rehearsal import cluster
 from requorum.rehearsal.gateway import Gateway, b64
@@ -81,7 +81,7 @@ def test_the_replay_begins_where_the_data_ends(disks: Path, etcd_dir: Path, tmp_
         exact=not after.tail.doubts,
         saved_snapshot=False,
     )
-    built = bench.build(recipe, tmp_path / "out.db", tmp_path / "bench", tools.find([etcd_dir]))
+    built = bench.build(recipe, tmp_path / "out.db", tmp_path / "bench", binaries.find([etcd_dir]))
     assert built.revision == before.tail.revision
 
 

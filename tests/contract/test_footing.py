@@ -7,8 +7,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from requorum.etcd import binaries
 from requorum.etcdfiles import bbolt, footing, mvcc, wal
-from requorum.hosts import programs, tools
+from requorum.hosts import programs
 from requorum.hosts.connection import Here
 from requorum.rehearsal import cluster
 from requorum.rehearsal.gateway import Gateway, b64
@@ -97,7 +98,7 @@ def test_an_index_beyond_more_than_is_looked_at(disks: Path, monkeypatch: pytest
 def test_a_restored_db_beside_the_old_log(disks: Path, etcd_dir: Path, tmp_path: Path, known: bool) -> None:
     """etcd would apply the whole log to it again. One of this cluster is found in the log where its data ends; another is
     refuted, and nothing is built on it."""
-    found = tools.find([etcd_dir])
+    found = binaries.find([etcd_dir])
     source = disks / "m2" / "data" / "member" / "snap" / "db"
     if not known:
         other = tmp_path / "other.db"

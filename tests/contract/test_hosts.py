@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from requorum.hosts import files, net, openssh, processes, programs, tools, trees
+from requorum.etcd import binaries
+from requorum.hosts import files, net, openssh, processes, programs, trees
 from requorum.hosts.connection import Connection, Here
 from requorum.hosts.openssh import Opener
 from requorum.hosts.shell import Shell
@@ -289,7 +290,7 @@ def test_programs(host: Connection, folder: Path) -> None:
 
 def test_tools(host: Connection, etcd_dir: Path) -> None:
     """etcd's programs, and what they can do."""
-    assert host.call(tools.find, [str(etcd_dir)]) == tools.find([etcd_dir])
+    assert host.call(binaries.find, [str(etcd_dir)]) == binaries.find([etcd_dir])
 
 
 @pytest.fixture

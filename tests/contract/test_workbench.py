@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from requorum.errors import RequorumError
+from requorum.etcd import binaries
 from requorum.etcdfiles import messages, walwrite
-from requorum.hosts import tools
 from requorum.workbench import bench
 from tests.unit.test_simulate import PUT, log, put
 
 ENTRIES = 40
 
 
-def heedless(folder: Path, etcd_dir: Path, times: int) -> tools.Tools:
+def heedless(folder: Path, etcd_dir: Path, times: int) -> binaries.Binaries:
     """Programs whose etcd dies of SIGTERM at once, as one does that has only just begun to answer; this many times."""
     folder.mkdir()
     for name in ("etcdctl", "etcdutl"):
@@ -26,7 +26,7 @@ def heedless(folder: Path, etcd_dir: Path, times: int) -> tools.Tools:
         f'{real} "$@" &\ntrap "kill -9 $!" TERM\nwait $!\n'
     )
     (folder / "etcd").chmod(0o755)
-    return tools.find([folder])
+    return binaries.find([folder])
 
 
 def recipe(folder: Path) -> bench.Recipe:

@@ -22,9 +22,9 @@ from random import Random
 
 import anyio
 
+from requorum.etcd import binaries
+from requorum.etcd.binaries import Binaries
 from requorum.etcdfiles import datadir, wal
-from requorum.hosts import tools
-from requorum.hosts.tools import Tools
 from requorum.rehearsal import audit, cluster, damage, events, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.gateway import Gateway, NoAnswer
@@ -270,7 +270,7 @@ def damaged(members: Sequence[Member], wanted: Mapping[str, Sequence[str]], rng:
             damage.ALL[name](member.data_dir, rng)
 
 
-def judged(members: Sequence[Member], found: Tools) -> tuple[Survey, Verdict]:
+def judged(members: Sequence[Member], found: Binaries) -> tuple[Survey, Verdict]:
     """Survey the disks that are there in full, and decide."""
     dirs = [one.data_dir for one in members if one.data_dir.exists()]
     survey = anyio.run(partial(gather.survey_dirs, in_full=True, found=found), dirs)
@@ -282,7 +282,7 @@ def play(killed: Killed, wanted: Mapping[str, Sequence[str]], rng: Random, work:
     members = copied(killed, work / "disks")
     damaged(members, wanted, rng)
     before = {one.name: wreck.fingerprint(one.data_dir) for one in members}
-    found = tools.find([killed.etcd_dir])
+    found = binaries.find([killed.etcd_dir])
     survey, verdict = judged(members, found)
     wrong: list[str] = []
     source = None
@@ -403,7 +403,7 @@ def _run(
 
 
 def _rebuild(
-    killed: Killed, survey: Survey, source: Source, found: Tools, work: Path
+    killed: Killed, survey: Survey, source: Source, found: Binaries, work: Path
 ) -> tuple[tuple[Operation, ...], list[str]]:
     """Build the source, restore it as a cluster of one, and audit that. The same recipe on the same bytes is not built
     again: half the ways to break a db end in one and the same log."""
@@ -424,7 +424,7 @@ def _rebuild(
     return lost, [*wrong]
 
 
-def _build(killed: Killed, recipe: Recipe, found: Tools, work: Path) -> tuple[tuple[Operation, ...], list[str]]:
+def _build(killed: Killed, recipe: Recipe, found: Binaries, work: Path) -> tuple[tuple[Operation, ...], list[str]]:
     built = bench.build(recipe, work / "built.db", work / "bench", found)
     (alone,) = cluster.lay_out(work / "restored", 1, killed.etcd_dir, "restored")
     with alone.config.open("a") as config:

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from requorum.deployments import process
+from requorum.etcd import binaries, client
 from requorum.etcdfiles import wal
-from requorum.hosts import tools
 from requorum.hosts.connection import Here
 from requorum.inventory.values import ProcessDeployment
 from requorum.rehearsal import cluster, wreck
@@ -184,11 +184,11 @@ class Stage:
 
     def end(self) -> End:
         """Where the running cluster stands; the same on every member."""
-        found = tools.find([self.etcd_dir])
+        found = binaries.find([self.etcd_dir])
         ends = set()
         for one in self.members:
             flags = [f"--endpoints={one.client_url}"]
-            body = tools.ctl_json(found, flags, ["endpoint", "hashkv"], 10)[0]["HashKV"]
+            body = client.ctl_json(found, flags, ["endpoint", "hashkv"], 10)[0]["HashKV"]
             ends.add(End(int(body["header"]["revision"]), int(body["hash"])))
         (end,) = ends
         return end

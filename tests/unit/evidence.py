@@ -6,6 +6,7 @@ A member's db stands at one entry, its log goes on to another; holes and bad end
 from collections.abc import Sequence
 
 from requorum.survey.evidence import (
+    Binaries,
     Checked,
     DbEvidence,
     Fault,
@@ -22,7 +23,6 @@ from requorum.survey.evidence import (
     Survey,
     Tail,
     TermRun,
-    Tools,
     Unknown,
     VoterSet,
 )
@@ -31,7 +31,7 @@ CLUSTER = 0xC0FFEE00C0FFEE00
 GONE = Unknown(unknown="there is no such folder")
 IDLE = ProcessEvidence(pids=(), commands=(), ports=(), locked=False)
 THREE = (1, 2, 3)
-TOOLS = Tools(etcd="/opt/etcd", etcdctl="/opt/etcdctl", etcdutl="/opt/etcdutl", version="3.5.30")
+TOOLS = Binaries(etcd="/opt/etcd", etcdctl="/opt/etcdctl", etcdutl="/opt/etcdutl", version="3.5.30")
 
 
 def url(number: int) -> str:

@@ -12,7 +12,7 @@ from requorum.errors import Refused
 from requorum.hosts.connection import Here
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
 from requorum.plan.make import make_plan
-from requorum.survey.evidence import MemberEvidence, Place, Survey, Tools
+from requorum.survey.evidence import Binaries, MemberEvidence, Place, Survey
 from requorum.verdict import values
 from requorum.verdict.decide import decide
 
@@ -263,7 +263,7 @@ class TestUpgrade:
         for number, version in enumerate(versions, 1):
             its_log = log(number, 100, hole=50) if hole else log(number, 100)
             one = member(number, db(90, version=data), its_log)
-            tools = Tools(etcd="/b/etcd", etcdctl="/b/etcdctl", etcdutl="/b/etcdutl", version=version)
+            tools = Binaries(etcd="/b/etcd", etcdctl="/b/etcdctl", etcdutl="/b/etcdutl", version=version)
             unit = SystemdDeployment(argv=("/opt/bin/etcd",), wanted=True)
             found.append(dataclasses.replace(one, tools=tools, deployment=unit))
         return survey(*found)

@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from requorum.errors import RequorumError, StoppedMidway, UsageError
+from requorum.etcd.binaries import Binaries
 from requorum.hosts import files
 from requorum.hosts.address import HERE
 from requorum.hosts.connection import Connections
-from requorum.hosts.tools import Tools
 from requorum.plan import inforce
 from requorum.plan.make import make_plan
 from requorum.plan.values import Plan, Step
@@ -29,7 +29,7 @@ from requorum.verdict.values import Loss
 from .evidence import db, log, member, peers, place, survey, voters
 
 pytestmark = pytest.mark.timeout(60)
-NO_TOOLS = Tools(etcd="/none", etcdctl="/none", etcdutl="/none", version="3.5.30")
+NO_TOOLS = Binaries(etcd="/none", etcdctl="/none", etcdutl="/none", version="3.5.30")
 
 
 @pytest.fixture(autouse=True)

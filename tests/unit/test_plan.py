@@ -8,7 +8,7 @@ import pytest
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import NoSource, Refused, UsageError
-from requorum.hosts.tools import Tools
+from requorum.etcd.binaries import Binaries
 from requorum.inventory.values import SystemdDeployment
 from requorum.plan import configuration, runbook
 from requorum.plan.make import make_plan
@@ -324,7 +324,7 @@ def checked(number: int, version: str) -> MemberEvidence:
         db=dataclasses.replace(one.db, cluster_version=f"{version[:3]}.0"),
         config=dataclasses.replace(one.config, corrupt_check=True),
         deployment=SystemdDeployment(argv=("/usr/local/bin/etcd",), env_files=("/etc/etcd.env",)),
-        tools=Tools(etcd="/b/etcd", etcdctl="/b/etcdctl", etcdutl="/b/etcdutl", version=version),
+        tools=Binaries(etcd="/b/etcd", etcdctl="/b/etcdctl", etcdutl="/b/etcdutl", version=version),
     )
 
 

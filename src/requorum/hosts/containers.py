@@ -14,7 +14,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, programs
-from requorum.hosts.bounds import part, within
+from requorum.hosts.bounds import made_of_parts, part, within
 
 CLIENTS = ("crictl", "ctr")
 FOLDERS = (*programs.PATH.split(":"), "/opt/bin", "/var/lib/rancher/rke2/bin")
@@ -62,6 +62,7 @@ def _ask(socket: str, argv: Sequence[str]) -> str:
         raise RequorumError(f"the container runtime does not answer: {err}") from err
 
 
+@made_of_parts
 def fault_of(socket: str) -> str:
     """Why the runtime does not answer; empty when it does, or when there is nothing to ask it with."""
     name, argv = _client(socket)
@@ -74,6 +75,7 @@ def fault_of(socket: str) -> str:
     return ""
 
 
+@made_of_parts
 def running(socket: str, namespace: str, pod: str, *, sandbox: bool) -> tuple[str, ...]:
     """The ids of a pod's containers that run, with ``sandbox`` that of its sandbox too; none when there is nothing to ask
     the runtime with. Raises RequorumError when it does not answer.
@@ -109,6 +111,7 @@ def _of_crictl(said: str, key: str, namespace: str, pod: str) -> list[str]:
         raise RequorumError(f"the container runtime's answer cannot be read: {err!r}") from err
 
 
+@made_of_parts
 def has_image(socket: str, image: str) -> bool:
     """Whether an image is on this host; True where there is nothing to ask with. Raises RequorumError when the runtime
     does not answer."""
@@ -138,6 +141,7 @@ def _reference(image: str) -> str:
     return f"{folder}{slash}{last.partition(':')[0]}@{digest}" if at else image
 
 
+@made_of_parts
 @within(300.0)
 def copy_out(socket: str, image: str, names: Sequence[str], folder: Path) -> tuple[str, ...]:
     """Copy programs out of an image into a folder; returns the names that were in it.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts import etcdargs, openfiles, programs
-from requorum.hosts.bounds import part, within
+from requorum.hosts.bounds import made_of_parts, part, within
 
 _LISTEN = "0A"
 STOP_SECONDS = 20.0
@@ -177,6 +177,7 @@ def _ports(pid: int) -> tuple[int, ...]:
     return tuple(sorted(ports))
 
 
+@made_of_parts
 def stop_holders(folders: Sequence[Path]) -> tuple[int, ...]:
     """Stop every etcd that has these files open and wait for its end: SIGTERM, then SIGKILL. Returns the pids.
 
@@ -241,6 +242,7 @@ def _network(process: str) -> str:
         return ""
 
 
+@made_of_parts
 @within(STOP_SECONDS * 3)
 def stop_commands(lines: Sequence[Sequence[str]], programs: Sequence[str]) -> tuple[int, ...]:
     """Stop every process with one of these command lines, to the word, or that runs one of these programs in the host's own

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
 from requorum.errors import RequorumError
-from requorum.hosts import bounds, containers, files, net, openssh, processes, programs, setaside, tools, trees, units
+from requorum.hosts import bounds, containers, files, net, openssh, processes, programs, setaside, trees
 from requorum.hosts.channel import Lost
 from requorum.hosts.openssh import Opener
 from requorum.hosts.processes import Holder
@@ -48,7 +48,7 @@ class Shell:
         if there is not None:
             result: T = there(self, *args, **kwargs)
             return result
-        if function not in MADE_OF_OTHERS:
+        if not bounds.is_made_of_parts(function):
             raise RequorumError(
                 f"{self.name}: {function.__name__.replace('_', ' ')} needs a Python there, and it has none",
                 hint="install python3 on it, or let another host do it",
@@ -351,27 +351,6 @@ THERE: dict[Callable[..., Any], Callable[..., Any]] = {
     processes.signal_to: lambda host, pid, number: host.do('kill -"$2" "$1" 2>/dev/null; exit 0', pid, int(number)),
 }
 """What a function of ours is on such a host."""
-
-MADE_OF_OTHERS: set[Callable[..., Any]] = {
-    tools.find,
-    tools.version_of,
-    tools.ctl_json,
-    processes.stop_holders,
-    processes.stop_commands,
-    *(containers.fault_of, containers.running, containers.has_image, containers.copy_out),
-    *(
-        units.show,
-        units.fenced_by,
-        units.fence,
-        units.prove_fence,
-        units.unfence,
-        units.release,
-        units.forget,
-        units.settle,
-    ),
-    *(units.start, units.stop, units.log, units.mark, units.last_words),
-}
-"""Functions that only call others on a host: they run here."""
 
 
 def _answers(host: Shell, url: str, seconds: float) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, programs
-from requorum.hosts.bounds import within
+from requorum.hosts.bounds import made_of_parts, within
 
 FENCE = "90-requorum-fence.conf"
 SETTINGS = "80-requorum.conf"
@@ -85,6 +85,7 @@ def _systemctl(*words: str, seconds: float = 30.0) -> str:
     return programs.run(["systemctl", *words], seconds=seconds, env={"LC_ALL": "C"}).out
 
 
+@made_of_parts
 def show(names: Sequence[str]) -> tuple[Unit, ...]:
     """Units by name, installed or not; raises RequorumError where there is no systemd that answers."""
     try:
@@ -181,6 +182,7 @@ def _fence(unit: str) -> tuple[str, str]:
     return run, next((line[len(BEFORE) :].strip() for line in lines if line.startswith(BEFORE)), "")
 
 
+@made_of_parts
 def fenced_by(name: str) -> str:
     """The run whose fence a unit has; empty when none does. Only reads the file: systemd took it when it was written."""
     return _fence(name)[0]
@@ -193,6 +195,7 @@ def _reload() -> None:
         raise RequorumError(f"systemd does not read its units again: {err}") from err
 
 
+@made_of_parts
 @within(STOP_SECONDS * 6)
 def fence(names: Sequence[str], run: str) -> tuple[Unit, ...]:
     """Keep units from starting and stop them, in this order; done twice, it changes nothing. Returns them as they were.
@@ -227,6 +230,7 @@ def _write_fence(unit: Unit, run: str) -> None:
     files.write_durably(path, text.encode(), 0o644)
 
 
+@made_of_parts
 def prove_fence(name: str) -> str:
     """Try to start a fenced unit; raises RequorumError unless systemd refuses. Returns what it said."""
     with contextlib.suppress(programs.ProgramError):
@@ -238,6 +242,7 @@ def prove_fence(name: str) -> str:
     return f"{name} is {unit.active}, its condition failed" if not unit.condition else f"{name} is {unit.active}"
 
 
+@made_of_parts
 def unfence(names: Sequence[str]) -> None:
     """Take the fences away; starts nothing."""
     if _without_fences(names):
@@ -265,6 +270,7 @@ def is_for_now(path: Path) -> bool:
     return path.parent == Path("/run") and path.name.startswith("requorum-")
 
 
+@made_of_parts
 def release(names: Sequence[str], for_now: str = "") -> None:
     """Take the fences away; starts nothing. ``for_now`` are variables that count more than any env file, until
     :func:`forget` or the next boot."""
@@ -277,6 +283,7 @@ def release(names: Sequence[str], for_now: str = "") -> None:
         _reload()
 
 
+@made_of_parts
 def forget(name: str) -> None:
     """Forget what :func:`release` set for now."""
     drop_in, env = _first_start(name)
@@ -289,6 +296,7 @@ def forget(name: str) -> None:
         _reload()
 
 
+@made_of_parts
 def settle(name: str, text: str) -> None:
     """Write the drop-in with settings of ours (none when ``text`` is empty)."""
     path = folder_of(name) / SETTINGS
@@ -301,6 +309,7 @@ def settle(name: str, text: str) -> None:
     _reload()
 
 
+@made_of_parts
 @within(STOP_SECONDS)
 def start(names: Sequence[str], *, wait: bool) -> None:
     """Start units in this order. Without ``wait`` nothing is waited for: a Type=notify etcd is up with its quorum."""
@@ -315,6 +324,7 @@ def start(names: Sequence[str], *, wait: bool) -> None:
             raise RequorumError(f"{name} could not be started: {err}", hint=f"journalctl -u {name}") from err
 
 
+@made_of_parts
 @within(STOP_SECONDS + 10)
 def stop(name: str) -> None:
     """Stop one unit."""
@@ -324,6 +334,7 @@ def stop(name: str) -> None:
         raise RequorumError(f"{name} does not stop: {err}") from err
 
 
+@made_of_parts
 def log(name: str, lines: int, seconds: float = 0.0, invocation: str = "") -> str:
     """The last lines that a unit wrote to the journal, or why they cannot be read: of the last seconds, or of one start of
     it, where that is said."""
@@ -347,12 +358,14 @@ def _mark_of(name: str) -> str:
         return ""
 
 
+@made_of_parts
 def mark(name: str) -> None:
     """Write down, until the next boot, which start of a unit was its last: whatever that one said is not of the next."""
     (unit,) = show([name])
     files.write_durably(_before(name), f"{unit.invocation}\n".encode(), 0o644)
 
 
+@made_of_parts
 def last_words(name: str) -> str:
     """The last thing that a unit wrote to the journal since it was started last, the reason of its death before others:
     never a reason of a start before."""

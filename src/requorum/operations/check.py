@@ -10,7 +10,7 @@ from requorum.plan.replace import serves
 from requorum.proof import check as checks
 from requorum.proof.check import Check
 from requorum.proof.prove import Asked, Proof, compare
-from requorum.survey.evidence import MemberConfig, Survey, Tools
+from requorum.survey.evidence import Binaries, MemberConfig, Survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ def _compare(world: World, survey: Survey) -> tuple[Proof | None, str]:
     asked = [
         Asked(host=world.connections[one.host], tools=one.tools, config=one.config)
         for one in survey.members
-        if serves(one) and isinstance(one.tools, Tools) and isinstance(one.config, MemberConfig)
+        if serves(one) and isinstance(one.tools, Binaries) and isinstance(one.config, MemberConfig)
     ]
     if not asked:
         return None, ""

@@ -19,7 +19,7 @@ from requorum.plan.values import BY_HAND
 from requorum.reports.runs import FenceRow, Fences
 from requorum.run.execute import START_APART
 from requorum.survey import gather
-from requorum.survey.evidence import HostEvidence, MemberEvidence, Place, Survey, Tools, Unknown
+from requorum.survey.evidence import Binaries, HostEvidence, MemberEvidence, Place, Survey, Unknown
 from requorum.verdict import values
 
 Target = MemberEvidence | HostEvidence
@@ -104,7 +104,7 @@ def _fence(run: str, connection: Connection, target: Target) -> str:
     kind.fence(connection, target.deployment, by or run)
     folders = [Path(one) for one in dict.fromkeys((target.data_dir, target.wal_dir)) if one]
     kind.stop(connection, target.deployment, folders)
-    etcd = target.tools.etcd if isinstance(target.tools, Tools) else "etcd"
+    etcd = target.tools.etcd if isinstance(target.tools, Binaries) else "etcd"
     kind.prove_fence(connection, target.deployment, Path(etcd), folders)
     return f"fenced {', '.join(['etcd', *said])}" if not by else f"fenced already by {by}"
 
@@ -122,7 +122,7 @@ def _lift(connection: Connection, target: Target) -> str:
         if by:
             wanted = target.deployment.kind != "process" and target.deployment.wanted
             kind.put_back(connection, target.deployment, by)
-            if wanted and isinstance(target.tools, Tools):
+            if wanted and isinstance(target.tools, Binaries):
                 kind.start(connection, target.deployment, Path(target.tools.etcd))
             said.append("etcd")
     if _on_systemd(target):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.errors import Unreachable, UsageError
-from requorum.hosts import net, tools
+from requorum.etcd import binaries
+from requorum.etcd.binaries import Binaries
+from requorum.hosts import net
 from requorum.hosts.address import Address
 from requorum.hosts.connection import Connections
-from requorum.hosts.tools import Tools
 from requorum.inventory import find
 from requorum.inventory.inventory import Inventory
 from requorum.plan.values import Plan
@@ -53,7 +54,7 @@ class World:
 
     inventory: Inventory
     connections: Connections
-    programs: Tools | None
+    programs: Binaries | None
 
 
 @contextlib.contextmanager
@@ -81,18 +82,18 @@ def of_plan(plan: Plan, at: Where) -> Iterator[Connections]:
         yield connections
 
 
-def programs_of_plan(plan: Plan, at: Where) -> Tools | None:
+def programs_of_plan(plan: Plan, at: Where) -> Binaries | None:
     """etcd's programs on this machine that replace those of a plan, where they were named."""
     if at.etcd_dir:
-        return tools.find([str(at.etcd_dir)])
+        return binaries.find([str(at.etcd_dir)])
     if any(one.deployment.kind == "process" for one in plan.members) and plan.tools:
-        return tools.find([plan.tools])
+        return binaries.find([plan.tools])
     return None
 
 
-def find_programs(named: Path | None, of: Inventory | None) -> Tools:
+def find_programs(named: Path | None, of: Inventory | None) -> Binaries:
     """etcd's programs: the folder that was named, else the inventory's, else the PATH."""
-    return tools.find(at_hand.default_tool_folders(named or (of.tools if of else None)))
+    return binaries.find(at_hand.default_tool_folders(named or (of.tools if of else None)))
 
 
 def absolute_snapshots(named: Sequence[str], hosts: Sequence[str]) -> tuple[str, ...]:

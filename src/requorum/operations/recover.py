@@ -8,9 +8,9 @@ import anyio
 import msgspec
 
 from requorum.errors import Refused, RequorumError, UsageError
+from requorum.etcd.binaries import Binaries
 from requorum.hosts import files
 from requorum.hosts.connection import Connections
-from requorum.hosts.tools import Tools
 from requorum.operations import hosts
 from requorum.operations import plan as plans
 from requorum.operations.hosts import Where, World
@@ -95,7 +95,7 @@ def opened(run: str, at: Where) -> Iterator[Journal]:
 def _begin(
     plan: Plan,
     connections: Connections,
-    programs: Tools | None,
+    programs: Binaries | None,
     operator: Operator,
     kept: SurveyAndVerdict | None = None,
 ) -> Recovery:
@@ -107,7 +107,7 @@ def _begin(
     return _carry_out(journal, programs, operator, fresh=True)
 
 
-def _gate_world(plan: Plan, connections: Connections, programs: Tools | None, operator: Operator) -> None:
+def _gate_world(plan: Plan, connections: Connections, programs: Binaries | None, operator: Operator) -> None:
     """A plan that was saved goes on only if the disks still say what it was made from; where they promise less the operator
     is asked, and without one it is refused."""
     survey = anyio.run(look_again.survey_again, plan, connections, programs)
@@ -133,7 +133,7 @@ def _gate_world(plan: Plan, connections: Connections, programs: Tools | None, op
 
 
 def _carry_out(
-    journal: Journal, programs: Tools | None, operator: Operator, *, take_over: bool = False, fresh: bool = False
+    journal: Journal, programs: Binaries | None, operator: Operator, *, take_over: bool = False, fresh: bool = False
 ) -> Recovery:
     """Run the plan of a journal to its end."""
     cluster, run = journal.plan.cluster, journal.plan.run

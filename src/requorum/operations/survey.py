@@ -9,8 +9,8 @@ import anyio
 import msgspec
 
 from requorum.errors import Unreachable, UsageError
+from requorum.etcd.binaries import Binaries
 from requorum.hosts import files, openssh
-from requorum.hosts.tools import Tools
 from requorum.operations import hosts
 from requorum.operations.hosts import World
 from requorum.reports.survey import SurveyAndVerdict
@@ -45,7 +45,7 @@ def survey_dirs(
     wal_dirs: Sequence[Path] = (),
     *,
     in_full: bool,
-    programs: Tools | None = None,
+    programs: Binaries | None = None,
 ) -> Survey:
     """Survey plain data dirs. ``in_full``: every file is read and checked from end to end."""
     named = [Path(one) for one in hosts.absolute_snapshots(snapshots, ())]

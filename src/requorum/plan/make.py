@@ -6,7 +6,7 @@ from dataclasses import replace
 from requorum.errors import Refused
 from requorum.plan import gates, runbook
 from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
-from requorum.survey.evidence import MemberConfig, MemberEvidence, Survey, Tools, Unknown
+from requorum.survey.evidence import Binaries, MemberConfig, MemberEvidence, Survey, Unknown
 from requorum.verdict import around, values, versions
 from requorum.verdict.basis import start_loss
 from requorum.verdict.identity import identities
@@ -43,14 +43,14 @@ def make_plan(
     return replace(plan, named=True, warnings=(*gates.chosen_against(verdict, source), *plan.warnings))
 
 
-def _tools(evidence: MemberEvidence, survey: Survey, folder: str, run: str) -> Tools:
+def _tools(evidence: MemberEvidence, survey: Survey, folder: str, run: str) -> Binaries:
     """etcd's programs for a member: those on its host; where there are none, the folder that they are brought to."""
-    if isinstance(evidence.tools, Tools) and not evidence.tools.in_container:
+    if isinstance(evidence.tools, Binaries) and not evidence.tools.in_container:
         return evidence.tools
     assert not isinstance(evidence.place, Unknown)
     if evidence.name in _without_tools(survey):
         folder = f"{evidence.place.work}/{run}/tools"
-    return Tools(
+    return Binaries(
         etcd=f"{folder}/etcd", etcdctl=f"{folder}/etcdctl", etcdutl=f"{folder}/etcdutl", version=survey.etcd_version
     )
 
@@ -59,7 +59,7 @@ def _without_tools(survey: Survey) -> set[str]:
     return {
         one.name
         for one in survey.members
-        if (not isinstance(one.tools, Tools) or one.tools.in_container)
+        if (not isinstance(one.tools, Binaries) or one.tools.in_container)
         and not isinstance(one.deployment, Unknown)
         and one.deployment.kind != "process"
     }

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from requorum.survey.evidence import HERE, Address, ControlPod, Deployment, MemberConfig, Place, Service, Tools
+from requorum.survey.evidence import HERE, Address, Binaries, ControlPod, Deployment, MemberConfig, Place, Service
 from requorum.verdict.values import Source
 
 StepKind = Literal[
@@ -69,7 +69,7 @@ class PlanMember:
     deployment: Deployment
     place: Place
     was_running: bool
-    tools: Tools
+    tools: Binaries
     bring_tools: bool = False
     moved: bool = False
 

@@ -9,8 +9,9 @@ import base64
 import shlex
 from typing import Any
 
+from requorum.etcd import client
 from requorum.etcdfiles import protowire
-from requorum.hosts import programs, tools
+from requorum.hosts import programs
 from requorum.proof.prove import CALL_SECONDS, Asked
 
 REGISTRY = "/registry/"
@@ -39,7 +40,7 @@ def look(member: Asked) -> tuple[str, ...]:
 
 
 def _get(member: Asked, prefix: str) -> list[tuple[str, dict[str, Any]]]:
-    answer = member.host.call(tools.ctl_json, member.tools, member.flags, ["get", prefix, "--prefix"], CALL_SECONDS)
+    answer = member.host.call(client.ctl_json, member.tools, member.flags, ["get", prefix, "--prefix"], CALL_SECONDS)
     return [(base64.b64decode(one["key"]).decode(errors="replace"), one) for one in answer.get("kvs") or []]
 
 
@@ -48,7 +49,7 @@ def _value(kv: dict[str, Any]) -> bytes:
 
 
 def _leases(member: Asked) -> set[int]:
-    answer = member.host.call(tools.ctl_json, member.tools, member.flags, ["lease", "list"], CALL_SECONDS)
+    answer = member.host.call(client.ctl_json, member.tools, member.flags, ["lease", "list"], CALL_SECONDS)
     return {int(one["id"]) for one in answer.get("leases") or []}
 
 

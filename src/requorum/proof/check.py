@@ -3,21 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from requorum.etcd import versions
 from requorum.proof import advice
 from requorum.proof.prove import Proof, Row
-from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Place, Survey, Tools, Unknown
+from requorum.survey.evidence import Binaries, LiveEvidence, MemberConfig, MemberEvidence, Place, Survey, Unknown
 from requorum.verdict.values import Finding, Verdict
 
 QUOTA_WARNING = 0.8
 COPIES = 3
 """A recovery needs room for so many copies of the db: the bench's, the snapshot, the restored one."""
-
-KNOWN_BAD = (
-    ((3, 5, 0), (3, 5, 2), "members can come to differ after a crash (etcd#13766): upgrade to 3.5.6 or newer"),
-    ((3, 5, 5), (3, 5, 5), "data can become inconsistent with auth or defragmentation: upgrade to 3.5.6 or newer"),
-    ((3, 4, 21), (3, 4, 21), "data can become inconsistent with auth or defragmentation: upgrade to 3.4.22 or newer"),
-)
-"""From etcd's own announcements (kubernetes/website#40816 has the second and third)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +36,7 @@ def judge(survey: Survey, verdict: Verdict, proof: Proof | None, fault: str) -> 
     for warning in proof.warnings if proof else ():
         findings.append(Finding(level="warning", subject="cluster", text=warning))
     for member in survey.members:
-        findings += _member(member)
+        findings += _member(member, survey)
     state: Literal["ok", "warning", "critical"] = "ok"
     if any(one.level == "warning" for one in findings):
         state = "warning"
@@ -67,7 +61,7 @@ def _well(survey: Survey, proof: Proof | None) -> str:
     return f"{what}, and could be recovered"
 
 
-def _member(member: MemberEvidence) -> list[Finding]:
+def _member(member: MemberEvidence, survey: Survey) -> list[Finding]:
     out = []
 
     def say(text: str) -> None:
@@ -87,12 +81,11 @@ def _member(member: MemberEvidence) -> list[Finding]:
     if isinstance(member.tools, Unknown) and member.reachable:
         say(f"etcd's programs would have to be brought along: {member.tools.unknown}")
     if isinstance(member.live, LiveEvidence):
-        known = tuple(int(one) for one in member.live.version.split(".") if one.isdigit())
-        for first, last, text in KNOWN_BAD:
-            if first <= known <= last:
-                say(f"etcd {member.live.version}: {text}")
+        version = member.live.version
+        if version != survey.etcd_version and (faults := versions.known_faults(version)):  # that one is told of all
+            say(f"etcd {version}: {'; '.join(faults)}: upgrade to {versions.mended_in(version)} or newer")
         if member.live.learner:
             say("it is a learner still: promote it (etcdctl member promote)")
-    if isinstance(member.tools, Tools) and not member.tools.can_bump:
+    if isinstance(member.tools, Binaries) and not member.tools.can_bump:
         say(f"etcdutl {member.tools.version} cannot raise the revision at a restore (--bump-revision needs 3.5.10)")
     return out

@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
-from requorum.hosts import net, programs, tools
+from requorum.etcd import client
+from requorum.etcd.binaries import Binaries
+from requorum.hosts import net, programs
 from requorum.hosts.connection import Connection
-from requorum.hosts.tools import Tools
 from requorum.proof import gathered
 from requorum.survey import live
 from requorum.survey.evidence import Peer
@@ -35,7 +36,7 @@ class Asked:
     """A member that is asked on its own host, with the certificates that lie there."""
 
     host: Connection
-    tools: Tools
+    tools: Binaries
     config: MemberConfig
 
     @property
@@ -46,7 +47,7 @@ class Asked:
     @property
     def flags(self) -> list[str]:
         """etcdctl's flags."""
-        return tools.client_flags(self.config.endpoint, self.config.ca, self.config.cert, self.config.key)
+        return client.client_flags(self.config.endpoint, self.config.ca, self.config.cert, self.config.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +130,7 @@ def compare(members: Sequence[Asked], least_revision: int = 0, *, quiet: bool = 
 
 def _ask(member: Asked, words: Sequence[str]) -> Any:
     try:
-        return member.host.call(tools.ctl_json, member.tools, member.flags, words, CALL_SECONDS)
+        return member.host.call(client.ctl_json, member.tools, member.flags, words, CALL_SECONDS)
     except programs.ProgramError as err:
         raise RequorumError(f"{member.name} does not answer: {err}") from err
 
@@ -198,7 +199,7 @@ def _follows(member: Asked) -> bool:
 def _committed(member: Asked) -> str:
     """Let a member commit a proposal (``endpoint health``); returns why it did not, empty when it did."""
     try:
-        answer = member.host.call(tools.ctl_json, member.tools, member.flags, ["endpoint", "health"], 3)
+        answer = member.host.call(client.ctl_json, member.tools, member.flags, ["endpoint", "health"], 3)
     except programs.ProgramError as err:
         return programs.last_line(err.detail) or str(err)
     return "" if isinstance(answer, list) and answer and answer[0].get("health") else str(answer)

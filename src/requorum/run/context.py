@@ -8,9 +8,9 @@ from pathlib import Path
 from requorum.deployments import kinds
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
+from requorum.etcd.binaries import Binaries
 from requorum.hosts import processes, trees
 from requorum.hosts.connection import Connection, Connections
-from requorum.hosts.tools import Tools
 from requorum.plan.values import Plan, PlanMember, Step, wal_work_of, work_of
 from requorum.proof.prove import Asked
 from requorum.run.journal import Journal
@@ -32,7 +32,7 @@ class Context:
     journal: Journal
     connections: Connections
     ask: Callable[[str], bool]
-    programs: Tools | None = None
+    programs: Binaries | None = None
     take_over: bool = False
     fresh: bool = False
     yes: bool = False
@@ -67,7 +67,7 @@ class Context:
         """The host that a member is on."""
         return self.connections[member.host]
 
-    def tools(self, member: PlanMember) -> Tools:
+    def tools(self, member: PlanMember) -> Binaries:
         """etcd's programs on a member's host; those that the operator named are for members on this machine."""
         here = member.deployment.kind == "process" and self.host(member).local
         return self.programs if here and self.programs else member.tools

@@ -6,20 +6,21 @@ from pathlib import Path
 
 from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable
-from requorum.hosts import containers, processes, programs, tools
+from requorum.etcd import binaries, versions
+from requorum.etcd.binaries import Binaries
+from requorum.hosts import containers, processes, programs
 from requorum.hosts.connection import Connection
-from requorum.hosts.tools import Tools
 from requorum.inventory.values import StaticPodDeployment, SystemdDeployment
 from requorum.survey.evidence import DbEvidence, MemberEvidence, Unknown
 
 
-def find(connection: Connection, deployment: Deployment, config: MemberConfig) -> Tools | Unknown:
+def find(connection: Connection, deployment: Deployment, config: MemberConfig) -> Binaries | Unknown:
     """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of a static pod that runs, those
     in its container, where the host has none."""
     beside = os.path.dirname(deployment.program) if isinstance(deployment, SystemdDeployment) else ""
     own = [beside] if beside else []
     try:
-        found = connection.call(tools.find, [*own, *programs.PATH.split(":")])
+        found = connection.call(binaries.find, [*own, *programs.PATH.split(":")])
         if isinstance(deployment, StaticPodDeployment) and not _fits(found, deployment):
             raise RequorumError(f"etcd in {found.folder} is {found.version}, the pod's is {deployment.version}")
         return found
@@ -31,13 +32,13 @@ def find(connection: Connection, deployment: Deployment, config: MemberConfig) -
         return Unknown(unknown=err.message)
 
 
-def _fits(found: Tools, deployment: StaticPodDeployment) -> bool:
+def _fits(found: Binaries, deployment: StaticPodDeployment) -> bool:
     return deployment.version.rpartition(".")[0] in ("", found.minor)
 
 
 def _tools_in_container(
     connection: Connection, deployment: StaticPodDeployment, config: MemberConfig, why: str
-) -> Tools | Unknown:
+) -> Binaries | Unknown:
     """They are run from where the host sees the container's files: nothing is copied for a survey. Only of what holds the
     member's own files: any other container may call what it likes etcd."""
     for one in connection.call(processes.holders_of, [Path(config.data_dir), Path(config.wal_dir)]):
@@ -45,7 +46,7 @@ def _tools_in_container(
             continue
         inside = [f"/proc/{one.pid}/root{place}" for place in containers.IN_IMAGE]
         try:
-            found = connection.call(tools.find, inside, of_image=True)
+            found = connection.call(binaries.find, inside, of_image=True)
         except RequorumError as err:
             why = err.message
             continue
@@ -61,7 +62,7 @@ def version_of_images(members: Sequence[MemberEvidence]) -> str:
     named = [one.deployment.version for one in pods if isinstance(one.deployment, StaticPodDeployment)]
     written = [one.db.cluster_version for one in pods if isinstance(one.db, DbEvidence)]
     known = [one for one in named if one] or [one for one in written if one and not one.startswith("3.0.")]
-    return max(known, key=tools.numbers, default="")
+    return max(known, key=versions.numbers, default="")
 
 
 def default_tool_folders(named: Path | None) -> list[str]:

@@ -32,7 +32,7 @@ from requorum.etcdfiles.verify import Verified
 from requorum.etcdfiles.wal import Log
 from requorum.etcdfiles.walhash import EntryHashes
 from requorum.hosts import files, processes, trees
-from requorum.hosts.bounds import within
+from requorum.hosts.bounds import made_of_parts, within
 from requorum.survey import applied, logs
 from requorum.survey.evidence import (
     Checked,
@@ -230,6 +230,7 @@ def provenance_of(
     return provenance.provenance(facts, log, begins_empty, index_known, entries, brought_to), tied
 
 
+@made_of_parts
 def read_process(folders: Sequence[str], port: int = 0) -> ProcessEvidence:
     """What runs on these folders; where nothing does, the etcd that listens on the member's own ``port`` all the same."""
     found = processes.holders_of([Path(one) for one in folders]) or (processes.serving(port) if port else ())

@@ -12,10 +12,10 @@ from typing import Literal
 from requorum.deployments.config import Deployment as Deployment
 from requorum.deployments.config import MemberConfig as MemberConfig
 from requorum.deployments.config import Setting as Setting
+from requorum.etcd.binaries import Binaries as Binaries
 from requorum.etcdfiles import wal
 from requorum.hosts.address import HERE as HERE
 from requorum.hosts.address import Address as Address
-from requorum.hosts.tools import Tools as Tools
 from requorum.inventory.values import ControlPod as ControlPod
 from requorum.inventory.values import ProcessDeployment as ProcessDeployment
 from requorum.inventory.values import StaticPodDeployment as StaticPodDeployment
@@ -403,7 +403,7 @@ class MemberEvidence:
     db: DbEvidence | Unknown
     log: LogEvidence | Unknown
     tail: Tail | Unknown
-    tools: Tools | Unknown = Unknown(unknown="not looked for")
+    tools: Binaries | Unknown = Unknown(unknown="not looked for")
     reachable: bool = True
     certificates: tuple[Certificate, ...] = ()
     clock: float = 0.0

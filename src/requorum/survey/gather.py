@@ -17,11 +17,12 @@ import anyio.to_thread
 from requorum.deployments import controlplane, kinds, kubelet, reach, staticpod
 from requorum.deployments.config import Deployment, MemberConfig
 from requorum.errors import RequorumError, Unreachable, UsageError
+from requorum.etcd import versions
+from requorum.etcd.binaries import Binaries
 from requorum.etcdfiles import datadir
 from requorum.etcdfiles.faults import EtcdFileError
-from requorum.hosts import net, tools, units
+from requorum.hosts import net, units
 from requorum.hosts.connection import Connection, Connections, Here
-from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
 from requorum.survey import at_hand, compared, comparing, disks, forking, live, looking, merging, without_python
@@ -55,7 +56,7 @@ KEY = secrets.token_bytes(32)
 async def survey_hosts(
     inventory: Inventory,
     connections: Connections,
-    found: Tools | None = None,
+    found: Binaries | None = None,
     *,
     in_full: bool,
     snapshots: Sequence[str | Path] = (),
@@ -96,7 +97,7 @@ async def survey_dirs(
     in_full: bool,
     snapshots: Sequence[Path] = (),
     wal_dirs: Sequence[Path] = (),
-    found: Tools | None = None,
+    found: Binaries | None = None,
 ) -> Survey:
     """Survey plain data dirs, as copied from hosts, and snapshot files."""
     data_dirs, saved = [], [path.absolute() for path in snapshots]
@@ -214,12 +215,12 @@ def _survey(
     snapshots: Sequence[SnapshotEvidence],
     *,
     in_full: bool,
-    found: Tools | None,
+    found: Binaries | None,
     hosts: Sequence[HostEvidence] = (),
 ) -> Survey:
     members = together.members
-    known = [one.tools for one in members if isinstance(one.tools, Tools)] or ([found] if found else [])
-    newest = max((one.version for one in known), key=tools.numbers, default=at_hand.version_of_images(members))
+    known = [one.tools for one in members if isinstance(one.tools, Binaries)] or ([found] if found else [])
+    newest = max((one.version for one in known), key=versions.numbers, default=at_hand.version_of_images(members))
     return Survey(
         cluster=cluster,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -227,7 +228,7 @@ def _survey(
         members=tuple(members),
         snapshots=tuple(snapshots),
         etcd_version=newest,
-        etcdutl_can_bump=all(tools.can_bump(one.version) for one in known) if known else tools.can_bump(newest),
+        etcdutl_can_bump=all(versions.can_bump(one.version) for one in known) if known else versions.can_bump(newest),
         hosts=tuple(hosts),
         compared=together.compared,
         merged=together.merged,
@@ -267,7 +268,7 @@ def pods_of(connection: Connection) -> tuple[ControlPod, ...]:
     return controlplane.find(connection, kubelet.read(connection))
 
 
-def survey_member(host: Host, connection: Connection, found: Tools | None, *, in_full: bool) -> MemberEvidence:
+def survey_member(host: Host, connection: Connection, found: Binaries | None, *, in_full: bool) -> MemberEvidence:
     """One member of an inventory: its configuration, its process, its disk, and its answer when it runs."""
     try:
         deployment = kinds.find(connection, host.etcd)
@@ -350,7 +351,7 @@ def read_dir(
     in_full: bool,
     config: MemberConfig | None = None,
     deployment: Deployment | None = None,
-    found: Tools | Unknown | None = None,
+    found: Binaries | Unknown | None = None,
     inner: str = "member",
     others: Sequence[str] = (),
 ) -> MemberEvidence:
@@ -361,7 +362,7 @@ def read_dir(
     said: LiveEvidence | Unknown = Unknown(unknown="it is not running")
     if (
         config is not None
-        and isinstance(found, Tools)
+        and isinstance(found, Binaries)
         and (running.running or live.answers(connection, config.endpoint))
     ):
         said = live.ask(connection, config, found)

@@ -8,9 +8,10 @@ from typing import Any
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
-from requorum.hosts import net, programs, tools
+from requorum.etcd import client
+from requorum.etcd.binaries import Binaries
+from requorum.hosts import net, programs
 from requorum.hosts.connection import Connection
-from requorum.hosts.tools import Tools
 from requorum.survey.evidence import LiveEvidence, MemberEvidence, Peer, Unknown
 
 HASH_SECONDS = 15.0
@@ -22,11 +23,11 @@ def answers(connection: Connection, url: str) -> bool:
     return connection.call(net.answers, url)
 
 
-def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvidence | Unknown:
+def ask(connection: Connection, config: MemberConfig, found: Binaries) -> LiveEvidence | Unknown:
     """A running member's own status."""
-    flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
+    flags = client.client_flags(config.endpoint, config.ca, config.cert, config.key)
     try:
-        answer = connection.call(tools.ctl_json, found, flags, ["endpoint", "status"], net.ANSWER_SECONDS)
+        answer = connection.call(client.ctl_json, found, flags, ["endpoint", "status"], net.ANSWER_SECONDS)
         status = answer[0]["Status"]
         header = status["header"]
         listed = _listed(connection, found, flags)
@@ -49,10 +50,10 @@ def ask(connection: Connection, config: MemberConfig, found: Tools) -> LiveEvide
         return Unknown(unknown=f"it runs, but its answer cannot be read: {err!r}")
 
 
-def _listed(connection: Connection, found: Tools, flags: Sequence[str]) -> tuple[Peer, ...]:
+def _listed(connection: Connection, found: Binaries, flags: Sequence[str]) -> tuple[Peer, ...]:
     """The members that a running one knows of; none where it may not be asked (a learner)."""
     try:
-        answer = connection.call(tools.ctl_json, found, flags, ["member", "list"], net.ANSWER_SECONDS)
+        answer = connection.call(client.ctl_json, found, flags, ["member", "list"], net.ANSWER_SECONDS)
         return peers_of(answer)
     except programs.ProgramError:
         return ()
@@ -85,7 +86,7 @@ def hashed(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Con
     """The same members, those that serve with the hash of their records up to the lowest revision among them: two that serve
     with different data call themselves healthy all the same."""
     led = [one for one in members if isinstance(one.live, LiveEvidence) and one.live.leader and not one.live.learner]
-    asked = [one for one in led if isinstance(one.config, MemberConfig) and isinstance(one.tools, Tools)]
+    asked = [one for one in led if isinstance(one.config, MemberConfig) and isinstance(one.tools, Binaries)]
     if len(asked) < 2:
         return list(members)
     revision = min(one.live.revision for one in asked if isinstance(one.live, LiveEvidence))
@@ -104,11 +105,11 @@ def hashed(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Con
 def _hash(connection: Connection, member: MemberEvidence, revision: int) -> str:
     config, found = member.config, member.tools
     assert isinstance(config, MemberConfig)
-    assert isinstance(found, Tools)
-    flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
+    assert isinstance(found, Binaries)
+    flags = client.client_flags(config.endpoint, config.ca, config.cert, config.key)
     try:
         words = ["endpoint", "hashkv", "--rev", str(revision)]
-        said = connection.call(tools.ctl_json, found, flags, words, HASH_SECONDS)[0]["HashKV"]
+        said = connection.call(client.ctl_json, found, flags, words, HASH_SECONDS)[0]["HashKV"]
         return f"{int(said['hash']):x} revision {revision}, compacted at {int(said.get('compact_revision', 0))}"
     except (RequorumError, programs.ProgramError, KeyError, IndexError, TypeError, ValueError):
         return ""

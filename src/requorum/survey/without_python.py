@@ -244,7 +244,6 @@ def register() -> None:
         disks.sums: sums,
     }
     shell.THERE.update(ours)
-    shell.MADE_OF_OTHERS.add(disks.read_process)
 
 
 def _facts(host: Shell, path: str) -> mvcc.DbFacts:

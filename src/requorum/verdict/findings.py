@@ -1,11 +1,11 @@
 """What there is to say of hosts and members whatever the verdict: damage, clocks, certificates, what runs. Pure."""
 
+from requorum.etcd.versions import known_faults, mended_in
 from requorum.survey.evidence import DbEvidence, Fault, MemberEvidence, Survey, Unknown
 from requorum.verdict import around, hazards, versions
 from requorum.verdict.membership import Electorate
 from requorum.verdict.startasis import why_not
 from requorum.verdict.values import Finding
-from requorum.verdict.versions import known_faults
 
 EXPIRES_SOON_DAYS = 14
 CLOCKS_APART_SECONDS = 2.0
@@ -69,7 +69,11 @@ def member_findings(survey: Survey, cluster: Electorate) -> list[Finding]:
     out = [*_host_findings(survey), *around.findings(survey)]
     out += [*hazards.findings(survey), *versions.upgrades(survey, cluster.counted)]
     if faults := known_faults(survey.etcd_version):
-        text = f"etcd {survey.etcd_version} is known to be bad: {'; '.join(faults)}. Upgrade once the cluster is back"
+        version = survey.etcd_version
+        text = (
+            f"etcd {version} is known to be bad: {'; '.join(faults)}. Upgrade to {mended_in(version)} or newer once the "
+            f"cluster is back"
+        )
         out.append(Finding(level="warning", subject="cluster", text=text))
     for member in survey.members:
         out += [

@@ -7,6 +7,7 @@ with this program, this db, or on a disk that is empty while others are not. Pur
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from requorum.etcd.versions import minor_of
 from requorum.survey.evidence import (
     DbEvidence,
     LogEvidence,
@@ -18,7 +19,7 @@ from requorum.survey.evidence import (
     Unknown,
 )
 from requorum.verdict.values import Finding
-from requorum.verdict.versions import minor_of, program_of
+from requorum.verdict.versions import program_of
 
 KNOWN_MINORS = ("3.4", "3.5", "3.6", "3.7")
 """The versions of etcd whose flags are known."""

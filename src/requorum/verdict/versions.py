@@ -1,71 +1,28 @@
-"""etcd versions: those that are known to damage data, and which may start on data of which.
-
-Sources: etcd#13766 with its post-mortem #13967, #14370, #17780, and etcd's announcements of the versions in which a fault
-was mended. Each tuple below names the first such version of a minor line.
-"""
+"""Which version of etcd may start on data of which."""
 
 import re
 from collections.abc import Sequence
 
+from requorum.etcd.versions import minor_of
 from requorum.survey.evidence import (
+    Binaries,
     DbEvidence,
     MemberEvidence,
     StaticPodDeployment,
     Survey,
     SystemdDeployment,
-    Tools,
     Unknown,
 )
 from requorum.verdict.values import Finding
 
-_FAULTS: tuple[tuple[str, tuple[tuple[int, int, int], ...]], ...] = (
-    (
-        "after a crash its members may hold different data (etcd#13766)",
-        ((3, 5, 3),),
-    ),
-    (
-        "a cluster of one may acknowledge what it has not written (etcd#14370)",
-        ((3, 4, 21), (3, 5, 5)),
-    ),
-    (
-        "a crash during a defragmentation, or with users and roles, may leave members different",
-        ((3, 4, 22), (3, 5, 6)),
-    ),
-    (
-        "a crash during a compaction may set the revision back (etcd#17780)",
-        ((3, 4, 32), (3, 5, 14)),
-    ),
-    (
-        "a defragmentation while a snapshot arrives may corrupt the db",
-        ((3, 4, 38), (3, 5, 23), (3, 6, 5)),
-    ),
-)
-
-
-def known_faults(version: str) -> tuple[str, ...]:
-    """What is known to be wrong with a version, the worst first; empty for one that is not understood."""
-    try:
-        major, minor, patch = (int(part) for part in version.split("."))
-    except ValueError:
-        return ()
-    return tuple(
-        what for what, mended in _FAULTS if any((major, minor) == first[:2] and patch < first[2] for first in mended)
-    )
-
-
 _DIGITS = re.compile("[0-9]{1,9}")
-
-
-def minor_of(version: str) -> str:
-    """``3.5`` of ``3.5.30``."""
-    return ".".join(version.split(".")[:2])
 
 
 def program_of(member: MemberEvidence, survey: Survey) -> str:
     """The version of etcd that would start on a member's disk; empty where nothing tells."""
     if isinstance(member.deployment, StaticPodDeployment) and member.deployment.version:
         return member.deployment.version
-    return member.tools.version if isinstance(member.tools, Tools) else survey.etcd_version
+    return member.tools.version if isinstance(member.tools, Binaries) else survey.etcd_version
 
 
 def data_minor(members: Sequence[MemberEvidence]) -> str:

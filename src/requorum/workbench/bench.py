@@ -26,14 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.errors import RequorumError
+from requorum.etcd import client
+from requorum.etcd.binaries import Binaries
 from requorum.etcdfiles import bbolt, emptydb, messages, mvcc, requests, verify, wal, walwrite
 from requorum.etcdfiles.digests import Digests, digests_of
 from requorum.etcdfiles.faults import BadBlocks, EtcdFileError, read_past
 from requorum.etcdfiles.messages import Entry, HardState, SnapshotMark
 from requorum.etcdfiles.protowire import WireError
-from requorum.hosts import files, programs, tools
+from requorum.hosts import files, programs
 from requorum.hosts.bounds import within
-from requorum.hosts.tools import Tools
 
 START_SECONDS = 120.0
 STOP_SECONDS = 30.0
@@ -86,7 +87,7 @@ class Built:
 
 
 @within(3600.0)
-def build(recipe: Recipe, target: Path, bench: Path, found: Tools, *, in_full: bool = True) -> Built:
+def build(recipe: Recipe, target: Path, bench: Path, found: Binaries, *, in_full: bool = True) -> Built:
     """Build ``target`` from a recipe in the folder ``bench``, which is made and removed again.
 
     Raises RequorumError when the source cannot be opened, or is not what was predicted; then there is no ``target``.
@@ -117,7 +118,7 @@ def _sync(path: Path) -> None:
     files.fsync_dir(path.parent)
 
 
-def _restore(recipe: Recipe, bench: Path, found: Tools) -> Path:
+def _restore(recipe: Recipe, bench: Path, found: Binaries) -> Path:
     """Restore the db as a cluster of one with an identity of its own."""
     peer, db = "http://127.0.0.1:1", recipe.db
     if not db:
@@ -236,7 +237,7 @@ def _sockets() -> tempfile.TemporaryDirectory[str]:
 
 
 @contextlib.contextmanager
-def _etcd(data_dir: Path, bench: Path, sockets: str, found: Tools) -> Iterator[subprocess.Popen[bytes]]:
+def _etcd(data_dir: Path, bench: Path, sockets: str, found: Binaries) -> Iterator[subprocess.Popen[bytes]]:
     """A throwaway etcd; killed at the end if it still runs, its log kept on the bench until then."""
     quota = max(LEAST_QUOTA, 2 * (data_dir / "member" / "snap" / "db").stat().st_size)
     argv: list[str | Path] = [
@@ -264,7 +265,7 @@ def _etcd(data_dir: Path, bench: Path, sockets: str, found: Tools) -> Iterator[s
         process.wait()
 
 
-def _apply(last: int, data_dir: Path, bench: Path, found: Tools) -> None:
+def _apply(last: int, data_dir: Path, bench: Path, found: Binaries) -> None:
     """Let etcd apply every entry and close its db.
 
     etcd answers a moment before it begins to heed SIGTERM: one that comes in that moment kills it, and what it had applied is not
@@ -279,7 +280,7 @@ def _apply(last: int, data_dir: Path, bench: Path, found: Tools) -> None:
     raise RequorumError(f"the throwaway etcd was ended {STARTS} times before it could close its db", hint="try again")
 
 
-def _wait_applied(last: int, found: Tools, bench: Path, sockets: str) -> None:
+def _wait_applied(last: int, found: Binaries, bench: Path, sockets: str) -> None:
     """Wait until every entry is applied."""
     deadline = time.monotonic() + START_SECONDS
     said: object = ""
@@ -290,7 +291,7 @@ def _wait_applied(last: int, found: Tools, bench: Path, sockets: str) -> None:
             time.sleep(0.01)
             continue
         try:
-            answers = tools.ctl_json(found, [f"--endpoints=unix://{_CLIENT}"], ["endpoint", "status"], 5, cwd=sockets)
+            answers = client.ctl_json(found, [f"--endpoints=unix://{_CLIENT}"], ["endpoint", "status"], 5, cwd=sockets)
             status = answers[0]["Status"]
             if int(status.get("raftAppliedIndex", 0)) >= last and status.get("leader"):
                 return

@@ -5,9 +5,10 @@ from typing import Any
 
 from requorum.deployments import staticpod
 from requorum.errors import RequorumError
-from requorum.hosts import containers, files, programs, tools, transfer
+from requorum.etcd import binaries, versions
+from requorum.etcd.binaries import Binaries
+from requorum.hosts import containers, files, programs, transfer
 from requorum.hosts.connection import Connection, Here
-from requorum.hosts.tools import Tools
 from requorum.inventory.values import StaticPodDeployment
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
@@ -39,19 +40,19 @@ def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDep
     names = ("etcd", "etcdctl", "etcdutl")
     found = host.call(containers.copy_out, deployment.socket, deployment.image, names, folder)
     if "etcdutl" not in found and "etcdctl" in found:
-        if tools.numbers(context.plan.etcd_version) >= tools.NO_RESTORE_IN_CTL:
+        if versions.numbers(context.plan.etcd_version) >= versions.NO_RESTORE_IN_CTL:
             raise RequorumError(
                 f"image {deployment.image} has no etcdutl, and etcdctl of this version restores nothing",
                 hint=f"bring etcd's programs of version {context.plan.etcd_version} along: --etcd-dir DIR",
             )
         host.call(programs.run, ["ln", "-f", folder / "etcdctl", folder / "etcdutl"], seconds=LINK_SECONDS)
-    version = host.call(tools.find, [folder]).version
+    version = host.call(binaries.find, [folder]).version
     if version.rpartition(".")[0] != context.plan.etcd_version.rpartition(".")[0]:
         raise RequorumError(f"{deployment.image} holds etcd {version}, planned was {context.plan.etcd_version}")
     return {"from": deployment.image, "version": version}
 
 
-def _donor(context: Context) -> tuple[Connection, Tools]:
+def _donor(context: Context) -> tuple[Connection, Binaries]:
     if context.programs is not None:
         return Here(), context.programs
     for member in context.plan.members:

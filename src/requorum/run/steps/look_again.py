@@ -12,8 +12,8 @@ import anyio.from_thread
 import msgspec
 
 from requorum.errors import Refused, RequorumError
+from requorum.etcd.binaries import Binaries
 from requorum.hosts.connection import Connections
-from requorum.hosts.tools import Tools
 from requorum.inventory.inventory import Host, Inventory
 from requorum.plan import inforce
 from requorum.plan.make import make_plan
@@ -108,7 +108,7 @@ def witnesses(verdict: Verdict) -> tuple[str, ...]:
     )
 
 
-async def survey_again(plan: Plan, connections: Connections, found: Tools | None) -> Survey:
+async def survey_again(plan: Plan, connections: Connections, found: Binaries | None) -> Survey:
     """Read every disk that a plan is about, in full."""
     hosts = tuple(
         Host(name=one.host, roles=("etcd",), etcd=one.deployment, address=plan.host(one.host).address)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import programs, tools
+from requorum.etcd import client
+from requorum.hosts import programs
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey.evidence import Peer
@@ -91,9 +92,9 @@ def _tell(context: Context) -> None:
     new = context.plan.replaced
     applied = []
     for one in (new, context.plan.speaker):
-        flags = tools.client_flags(one.config.endpoint, one.config.ca, one.config.cert, one.config.key)
+        flags = client.client_flags(one.config.endpoint, one.config.ca, one.config.cert, one.config.key)
         try:
-            answer = context.host(one).call(tools.ctl_json, context.tools(one), flags, ["endpoint", "status"], 3)
+            answer = context.host(one).call(client.ctl_json, context.tools(one), flags, ["endpoint", "status"], 3)
             applied.append(int(answer[0]["Status"].get("raftAppliedIndex", 0)))
         except (programs.ProgramError, KeyError, IndexError, TypeError, ValueError):
             return
@@ -113,9 +114,9 @@ def ctl(context: Context, speakers: Sequence[PlanMember], *words: str) -> Any:
     failed = ""
     for member in speakers:
         config = member.config
-        flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
+        flags = client.client_flags(config.endpoint, config.ca, config.cert, config.key)
         try:
-            return context.host(member).call(tools.ctl_json, context.tools(member), flags, list(words), CALL_SECONDS)
+            return context.host(member).call(client.ctl_json, context.tools(member), flags, list(words), CALL_SECONDS)
         except programs.ProgramError as err:
             failed = programs.last_line(err.detail) or str(err)
             if "in sync with leader" in failed or "not a learner" in failed:

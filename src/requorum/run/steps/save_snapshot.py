@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import files, programs, tools
+from requorum.etcd import client
+from requorum.hosts import files, programs
 from requorum.plan import runbook
 from requorum.plan.values import PlanMember
 from requorum.run.context import Context
@@ -65,7 +66,7 @@ def _save(context: Context, path: Path) -> None:
     """etcdctl writes ``PATH.part``, fsyncs it and renames it."""
     member = context.plan.speaker
     host, config = context.host(member), member.config
-    flags = tools.client_flags(config.endpoint, config.ca, config.cert, config.key)
+    flags = client.client_flags(config.endpoint, config.ca, config.cert, config.key)
     argv = [context.tools(member).etcdctl, *flags, "snapshot", "save", str(path)]
     try:
         host.call(programs.run, argv, seconds=SAVE_SECONDS, env={"ETCDCTL_API": "3"})

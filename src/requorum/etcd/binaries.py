@@ -1,8 +1,7 @@
-"""etcd's own programs on a host, and what each version can do."""
+"""etcd's own programs on a host."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -11,27 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from requorum.errors import RequorumError
-from requorum.hosts import programs
+from requorum.etcd import versions
+from requorum.hosts import bounds, programs
 
-NO_RESTORE_IN_CTL = (3, 6)
-"""From this version on etcdctl has no ``snapshot restore`` any more."""
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 TOOL_SECONDS = 10.0
 
 
-def numbers(version: str) -> tuple[int, ...]:
-    """A version, to compare."""
-    return tuple(int(one) for one in version.split("."))
-
-
-def can_bump(version: str) -> bool:
-    """Whether a version's restore knows --bump-revision (3.4.27, 3.5.10, 3.6.0)."""
-    known = numbers(version) if version else ()
-    return known >= (3, 6, 0) or (3, 5, 10) <= known < (3, 6) or (3, 4, 27) <= known < (3, 5)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class Binaries:
     """The programs of one etcd version. ``etcdutl`` is etcdctl where an image of 3.5 has no other: it restores as well."""
 
     etcd: str
@@ -47,12 +34,12 @@ class Tools:
     @property
     def minor(self) -> str:
         """``3.5`` of ``3.5.30``."""
-        return self.version.rsplit(".", 1)[0]
+        return versions.minor_of(self.version)
 
     @property
     def can_bump(self) -> bool:
         """Whether its restore can raise the revision."""
-        return can_bump(self.version)
+        return versions.can_bump(self.version)
 
     @property
     def in_container(self) -> bool:
@@ -60,7 +47,8 @@ class Tools:
         return self.etcd.startswith("/proc/")
 
 
-def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Tools:
+@bounds.made_of_parts
+def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Binaries:
     """The programs in the first folder that has ``etcd``; raises RequorumError when one is missing or does not run. In an
     image of 3.5 etcdutl may be missing: etcdctl stands for it."""
     folders = [Path(one).absolute() for one in folders or programs.PATH.split(":")]
@@ -74,7 +62,11 @@ def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Tools:
             hint="name the folder that holds etcd, etcdctl and etcdutl with --etcd-dir DIR (tools: in the inventory)",
         )
     found = {name: programs.which(name, [etcd.parent, *folders]) for name in ("etcdctl", "etcdutl")}
-    if of_image and found["etcdutl"] is None and numbers(version_of([etcd, "--version"])) < NO_RESTORE_IN_CTL:
+    if (
+        of_image
+        and found["etcdutl"] is None
+        and versions.numbers(version_of([etcd, "--version"])) < versions.NO_RESTORE_IN_CTL
+    ):
         found["etcdutl"] = found["etcdctl"]
     for name, path in found.items():
         if path is None:
@@ -85,7 +77,7 @@ def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Tools:
     version = version_of([etcd, "--version"])
     for program in (etcdutl, etcdctl):
         other = version_of([program, "version"])
-        minors = numbers(version)[:2], numbers(other)[:2]
+        minors = versions.numbers(version)[:2], versions.numbers(other)[:2]
         restores = program is etcdutl and minors == (
             (3, 4),
             (3, 5),
@@ -94,13 +86,14 @@ def find(folders: Sequence[Path | str], *, of_image: bool = False) -> Tools:
             raise RequorumError(
                 f"{program} is version {other}, but {etcd} is {version}", hint="use programs of one minor version"
             )
-    return Tools(etcd=str(etcd), etcdctl=str(etcdctl), etcdutl=str(etcdutl), version=version)
+    return Binaries(etcd=str(etcd), etcdctl=str(etcdctl), etcdutl=str(etcdutl), version=version)
 
 
 _VERSIONS: dict[Any, str] = {}
 """What programs said of themselves, by their path and the state of their file: a Go program takes long to start."""
 
 
+@bounds.made_of_parts
 def version_of(argv: Sequence[str | Path]) -> str:
     """The version that a program prints first; one that has not changed since is not asked again."""
     stamp = programs.stamp_of(argv[0])
@@ -119,29 +112,3 @@ def _asked(argv: Sequence[str | Path]) -> str:
     if match is None:
         raise RequorumError(f"{argv[0]} does not print a version: {programs.last_line(said)!r}")
     return match.group(0)
-
-
-def client_flags(endpoint: str, ca: str, cert: str, key: str) -> list[str]:
-    """etcdctl's flags for one endpoint."""
-    flags = [f"--endpoints={endpoint}"]
-    for name, value in (("cacert", ca), ("cert", cert), ("key", key)):
-        if value:
-            flags.append(f"--{name}={value}")
-    return flags
-
-
-def ctl_json(tools: Tools, flags: Sequence[str], words: Sequence[str], seconds: float, cwd: str | None = None) -> Any:
-    """Run etcdctl with JSON output; raises ProgramError, also for output that is no JSON."""
-    argv = [
-        tools.etcdctl,
-        *flags,
-        f"--command-timeout={seconds:.0f}s",
-        f"--dial-timeout={min(seconds, 3):.0f}s",
-        "-w=json",
-        *words,
-    ]
-    done = programs.run(argv, seconds=seconds + 5, env={"ETCDCTL_API": "3"}, cwd=cwd)
-    try:
-        return json.loads(done.out)
-    except ValueError as err:
-        raise programs.ProgramError(argv, "did not print JSON", done.out) from err
