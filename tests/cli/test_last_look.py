@@ -12,7 +12,7 @@ from requorum.errors import Refused
 from requorum.etcdfiles import datadir, mvcc, wal, walscan
 from requorum.hosts.address import HERE
 from requorum.hosts.connection import Connections, Here
-from requorum.plan.values import Plan
+from requorum.procedures.values import Plan
 from requorum.rehearsal import cluster, damage, wreck
 from requorum.rehearsal.cluster import Member
 from requorum.rehearsal.gateway import b64

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from requorum.inventory import ansible
+from requorum.inventory.ansible import inventory as ansible
 
 DATA = Path(__file__).parents[1] / "data" / "inventories"
 ALL = sorted(

@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from requorum.errors import RequorumError
-from requorum.plan.make import make_plan
-from requorum.plan.values import Plan
+from requorum.procedures.make import make_plan
+from requorum.procedures.values import Plan
 from requorum.survey import codec
 from requorum.survey.evidence import (
     Checked,

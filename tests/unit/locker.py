@@ -10,7 +10,7 @@ from pathlib import Path
 
 from requorum.errors import RequorumError
 from requorum.hosts.connection import Here
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run import lock
 from requorum.survey import codec
 

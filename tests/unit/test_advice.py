@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from requorum.errors import NoSource, Refused, RequorumError, Unreachable
-from requorum.plan import ahead, gates
-from requorum.plan.make import make_plan
-from requorum.plan.replace import replace_plan
+from requorum.procedures import ahead, gates
+from requorum.procedures.make import make_plan
+from requorum.procedures.replace import replace_plan
 from requorum.proof import advice, gathered
 from requorum.survey.evidence import LiveEvidence, MemberEvidence, Peer, Survey, Unknown
 from requorum.verdict import values

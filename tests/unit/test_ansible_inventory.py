@@ -10,10 +10,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from requorum.errors import UsageError
-from requorum.inventory import ansible, ansible_document, ansible_ini, ansible_patterns, ansible_yaml
-from requorum.inventory.ansible_groups import Groups
-from requorum.inventory.ansible_templates import resolve
-from requorum.inventory.ansible_values import AnsibleHost, AnsibleInventory, Malformed, Vaulted
+from requorum.inventory.ansible import document as ansible_document
+from requorum.inventory.ansible import ini as ansible_ini
+from requorum.inventory.ansible import inventory as ansible
+from requorum.inventory.ansible import patterns as ansible_patterns
+from requorum.inventory.ansible import yaml as ansible_yaml
+from requorum.inventory.ansible.groups import Groups
+from requorum.inventory.ansible.templates import resolve
+from requorum.inventory.ansible.values import AnsibleHost, AnsibleInventory, Malformed, Vaulted
 from requorum.inventory.kubespray import KubesprayHost, kubespray_hosts
 
 pytestmark = pytest.mark.timeout(60)

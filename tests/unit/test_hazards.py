@@ -11,7 +11,7 @@ from requorum.deployments.config import Hazard, MemberConfig, Setting
 from requorum.errors import Refused
 from requorum.hosts.connection import Here
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
-from requorum.plan.make import make_plan
+from requorum.procedures.make import make_plan
 from requorum.survey.evidence import Binaries, MemberEvidence, Place, Survey
 from requorum.verdict import values
 from requorum.verdict.decide import decide

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from requorum.errors import Refused
-from requorum.plan.make import make_plan
+from requorum.procedures.make import make_plan
 from requorum.survey.evidence import LogEvidence, MemberConfig, MemberEvidence, Unknown
 from requorum.verdict import values
 from requorum.verdict.decide import decide

@@ -17,9 +17,9 @@ from requorum.etcd.binaries import Binaries
 from requorum.hosts import files
 from requorum.hosts.address import HERE
 from requorum.hosts.connection import Connections
-from requorum.plan import inforce
-from requorum.plan.make import make_plan
-from requorum.plan.values import Plan, Step
+from requorum.procedures import inforce
+from requorum.procedures.make import make_plan
+from requorum.procedures.values import Plan, Step
 from requorum.run import execute, journal, lock
 from requorum.run.context import Context
 from requorum.run.journal import BEGIN, DONE, FAILED, FINISHED, ROLLED_BACK, ROLLING_BACK, UNDONE, Journal

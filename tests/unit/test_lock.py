@@ -14,7 +14,7 @@ import pytest
 
 from requorum.errors import Locked, RequorumError
 from requorum.hosts.connection import Here
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run import lock
 
 from .evidence import TOOLS, config, place

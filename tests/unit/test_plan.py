@@ -10,9 +10,9 @@ from requorum.deployments.config import MemberConfig
 from requorum.errors import NoSource, Refused, UsageError
 from requorum.etcd.binaries import Binaries
 from requorum.inventory.values import SystemdDeployment
-from requorum.plan import configuration, runbook
-from requorum.plan.make import make_plan
-from requorum.plan.values import Plan, PlanMember
+from requorum.procedures import configuration, runbook
+from requorum.procedures.make import make_plan
+from requorum.procedures.values import Plan, PlanMember
 from requorum.survey.evidence import DbEvidence, HostEvidence, MemberEvidence, Survey, Unknown
 from requorum.verdict.decide import decide
 

@@ -19,8 +19,8 @@ from requorum.hosts.connection import Here
 from requorum.hosts.units import Unit
 from requorum.inventory import find
 from requorum.inventory.values import ControlPod, StaticPodDeployment
-from requorum.plan.make import make_plan
-from requorum.plan.values import Plan
+from requorum.procedures.make import make_plan
+from requorum.procedures.values import Plan
 from requorum.proof import aftercare
 from requorum.survey import codec
 from requorum.survey.evidence import HostEvidence, MemberEvidence, Service, Unknown

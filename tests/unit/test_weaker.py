@@ -6,10 +6,10 @@ from dataclasses import fields, replace
 import msgspec
 import pytest
 
-from requorum.plan import inforce
-from requorum.plan.make import make_plan
-from requorum.plan.values import Plan, Step
-from requorum.plan.weaker import weaker
+from requorum.procedures import inforce
+from requorum.procedures.make import make_plan
+from requorum.procedures.values import Plan, Step
+from requorum.procedures.weaker import weaker
 from requorum.survey.evidence import Survey
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Loss, Source

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from requorum.cli import render
-from requorum.plan.values import Step
+from requorum.procedures.values import Step
 
 _MARKS = {"done": ("ok", "green"), "failed": ("failed", "bold red"), "undone": ("undone", "yellow")}
 

@@ -2,7 +2,7 @@
 
 from requorum import errors
 from requorum.cli import render
-from requorum.plan import runbook
+from requorum.procedures import runbook
 from requorum.reports.plan import Planned
 from requorum.reports.runs import Recovery
 

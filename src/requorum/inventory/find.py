@@ -5,8 +5,8 @@ from pathlib import Path
 
 from requorum.errors import Refused, UsageError
 from requorum.hosts.address import Address
-from requorum.inventory import ansible
 from requorum.inventory import inventory as own
+from requorum.inventory.ansible import inventory as ansible
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.kubespray import KubesprayHost, kubespray_hosts
 from requorum.inventory.values import StaticPodDeployment, SystemdDeployment

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from requorum.inventory.ansible_templates import resolve
-from requorum.inventory.ansible_values import AnsibleHost, AnsibleInventory, Vaulted
+from requorum.inventory.ansible.templates import resolve
+from requorum.inventory.ansible.values import AnsibleHost, AnsibleInventory, Vaulted
 
 T = TypeVar("T")
 ETCD, CONTROL_PLANE = "etcd", "control-plane"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from requorum.errors import RequorumError
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import World
-from requorum.plan.replace import serves
+from requorum.procedures.replace import serves
 from requorum.proof import check as checks
 from requorum.proof.check import Check
 from requorum.proof.prove import Asked, Proof, compare

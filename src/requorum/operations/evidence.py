@@ -16,7 +16,7 @@ from requorum.hosts import files, podlogs, units
 from requorum.hosts.connection import Connections
 from requorum.operations import recover
 from requorum.operations.hosts import Where
-from requorum.plan.values import Plan, PlanMember, work_of
+from requorum.procedures.values import Plan, PlanMember, work_of
 from requorum.survey import gather, live
 
 LINES = 5000

@@ -14,8 +14,8 @@ from requorum.operations import plan as plans
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import World
 from requorum.operations.operator import Operator
-from requorum.plan import gates
-from requorum.plan.values import BY_HAND
+from requorum.procedures import gates
+from requorum.procedures.values import BY_HAND
 from requorum.reports.runs import FenceRow, Fences
 from requorum.run.execute import START_APART
 from requorum.survey import gather

@@ -14,7 +14,7 @@ from requorum.hosts.address import Address
 from requorum.hosts.connection import Connections
 from requorum.inventory import find
 from requorum.inventory.inventory import Inventory
-from requorum.plan.values import Plan
+from requorum.procedures.values import Plan
 from requorum.survey import at_hand
 
 WAIT_STEP = 2.0

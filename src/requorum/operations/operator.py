@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from requorum.errors import Refused
-from requorum.plan.values import Step
+from requorum.procedures.values import Step
 from requorum.reports.plan import Planned
 
 

@@ -14,8 +14,8 @@ from requorum.hosts import files
 from requorum.hosts.connection import Connection, Here
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import World
-from requorum.plan import make
-from requorum.plan.values import Plan
+from requorum.procedures import make
+from requorum.procedures.values import Plan
 from requorum.reports.plan import Planned
 from requorum.run import journal as journals
 from requorum.survey import codec, live

@@ -11,8 +11,8 @@ from requorum.errors import Refused, RequorumError, UsageError
 from requorum.hosts.connection import Here
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import find_programs
-from requorum.plan import gates
-from requorum.plan.make import seen_warning, unproven_warning
+from requorum.procedures import gates
+from requorum.procedures.make import seen_warning, unproven_warning
 from requorum.reports.rebuild import Rebuild, Rebuilt
 from requorum.run.steps.look_again import witnesses
 from requorum.survey.evidence import DbEvidence, Survey, Unknown

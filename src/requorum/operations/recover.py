@@ -15,8 +15,8 @@ from requorum.operations import hosts
 from requorum.operations import plan as plans
 from requorum.operations.hosts import Where, World
 from requorum.operations.operator import Operator
-from requorum.plan.values import Plan
-from requorum.plan.weaker import weaker
+from requorum.procedures.values import Plan
+from requorum.procedures.weaker import weaker
 from requorum.proof.prove import Proof
 from requorum.reports.plan import Planned
 from requorum.reports.runs import LeftFenced, Recovery, Snapshot

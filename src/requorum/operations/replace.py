@@ -7,7 +7,7 @@ from requorum.operations import recover
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import World
 from requorum.operations.operator import Operator
-from requorum.plan.replace import replace_plan
+from requorum.procedures.replace import replace_plan
 from requorum.reports.plan import Planned
 from requorum.reports.runs import Recovery
 

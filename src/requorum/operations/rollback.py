@@ -13,7 +13,7 @@ from requorum.hosts import files
 from requorum.operations import hosts, recover
 from requorum.operations.hosts import Where
 from requorum.operations.operator import Operator
-from requorum.plan.values import work_of
+from requorum.procedures.values import work_of
 from requorum.reports.runs import Rollback
 from requorum.run import journal as journals
 from requorum.run import rollback as rollback_run

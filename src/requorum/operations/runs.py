@@ -10,7 +10,7 @@ from requorum.hosts.connection import Connections
 from requorum.operations import hosts, recover
 from requorum.operations.hosts import Where
 from requorum.operations.operator import Operator
-from requorum.plan.values import wal_work_of, work_of
+from requorum.procedures.values import wal_work_of, work_of
 from requorum.reports.runs import RunOnHosts, RunRow, Runs
 from requorum.run import fetch, lock
 from requorum.run import journal as journals

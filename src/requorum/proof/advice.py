@@ -4,7 +4,7 @@
 acknowledged, or where those that serve are not what they seem.
 """
 
-from requorum.plan import ahead
+from requorum.procedures import ahead
 from requorum.survey.evidence import LiveEvidence, LogEvidence, MemberEvidence, Survey
 from requorum.verdict import values
 from requorum.verdict.values import Finding, Verdict

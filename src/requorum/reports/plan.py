@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from requorum.plan.values import Plan
+from requorum.procedures.values import Plan
 from requorum.survey.evidence import Survey
 from requorum.verdict.values import Verdict
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from requorum.plan.values import PlanKind
+from requorum.procedures.values import PlanKind
 from requorum.proof.prove import Proof
 
 

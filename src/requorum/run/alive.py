@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from requorum.errors import Refused, RequorumError
 from requorum.hosts import net
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey import live
 from requorum.survey.evidence import LiveEvidence

@@ -11,7 +11,7 @@ from requorum.errors import RequorumError
 from requorum.etcd.binaries import Binaries
 from requorum.hosts import processes, trees
 from requorum.hosts.connection import Connection, Connections
-from requorum.plan.values import Plan, PlanMember, Step, wal_work_of, work_of
+from requorum.procedures.values import Plan, PlanMember, Step, wal_work_of, work_of
 from requorum.proof.prove import Asked
 from requorum.run.journal import Journal
 from requorum.verdict.values import Source

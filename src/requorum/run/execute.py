@@ -15,8 +15,8 @@ import anyio.to_thread
 from requorum.errors import Locked, Refused, RequorumError, StoppedMidway
 from requorum.hosts import files
 from requorum.hosts.channel import Lost
-from requorum.plan import configuration, runbook
-from requorum.plan.values import Phase, PlanHost, PlanMember, Step
+from requorum.procedures import configuration, runbook
+from requorum.procedures.values import Phase, PlanHost, PlanMember, Step
 from requorum.run import journal as journals
 from requorum.run import lock
 from requorum.run.context import Context

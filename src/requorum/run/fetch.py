@@ -9,7 +9,7 @@ from requorum.etcdfiles import datadir
 from requorum.hosts import files
 from requorum.hosts.connection import Connection, Connections
 from requorum.inventory.inventory import Host, Inventory
-from requorum.plan.values import Plan
+from requorum.procedures.values import Plan
 from requorum.run import journal as journals
 from requorum.survey import codec, disks
 from requorum.survey.evidence import Place, Unknown

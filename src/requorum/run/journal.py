@@ -17,8 +17,8 @@ import msgspec
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection, Connections, Here
-from requorum.plan.inforce import Decision, in_force
-from requorum.plan.values import Plan, PlanMember, work_of
+from requorum.procedures.inforce import Decision, in_force
+from requorum.procedures.values import Plan, PlanMember, work_of
 from requorum.survey import codec
 from requorum.verdict.values import Source
 

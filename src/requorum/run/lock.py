@@ -15,7 +15,7 @@ from typing import Any
 from requorum.errors import Locked, RequorumError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 
 _LOOK = "find out whether a run is in progress (requorum runs); if none is, remove that file and try again"
 

@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 
 from requorum.errors import Refused, RequorumError, StoppedMidway, UsageError
-from requorum.plan.values import Plan, Step, StepKind
+from requorum.procedures.values import Plan, Step, StepKind
 from requorum.run import execute, lock
 from requorum.run import journal as journals
 from requorum.run.context import Context

@@ -10,7 +10,7 @@ from requorum.etcd.binaries import Binaries
 from requorum.hosts import containers, files, programs, transfer
 from requorum.hosts.connection import Connection, Here
 from requorum.inventory.values import StaticPodDeployment
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 
 LINK_SECONDS = 10.0

@@ -10,7 +10,7 @@ from requorum.errors import Refused, RequorumError
 from requorum.etcdfiles import datadir
 from requorum.hosts import files, transfer
 from requorum.hosts.connection import Connection, Here
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context, still_fenced
 from requorum.survey import merging
 from requorum.workbench import audit, bench

@@ -3,8 +3,8 @@
 from typing import Any
 
 from requorum.deployments import kinds
-from requorum.plan import configuration
-from requorum.plan.values import PlanMember
+from requorum.procedures import configuration
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context, folders_of, nothing_runs
 
 

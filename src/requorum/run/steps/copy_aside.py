@@ -5,7 +5,7 @@ from typing import Any
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, trees
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import KEPT, Context, stays_of, still_fenced
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from requorum.deployments import kinds
 from requorum.hosts import files
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run import lock
 from requorum.run.alive import refuse_living
 from requorum.run.context import Context

@@ -15,10 +15,10 @@ from requorum.errors import Refused, RequorumError
 from requorum.etcd.binaries import Binaries
 from requorum.hosts.connection import Connections
 from requorum.inventory.inventory import Host, Inventory
-from requorum.plan import inforce
-from requorum.plan.make import make_plan
-from requorum.plan.values import Plan, PlanMember
-from requorum.plan.weaker import weaker
+from requorum.procedures import inforce
+from requorum.procedures.make import make_plan
+from requorum.procedures.values import Plan, PlanMember
+from requorum.procedures.weaker import weaker
 from requorum.run.context import Context
 from requorum.survey import gather
 from requorum.survey.around_values import Around
@@ -133,7 +133,7 @@ def _without_own(member: MemberEvidence, run: str) -> MemberEvidence:
 def another_to_the_letter(agreed: Plan, now: Plan) -> str:
     """Why a plan that was saved for later does not fit what the disks say now, to the letter; empty when it does.
 
-    What is less than agreed to is told by :func:`requorum.plan.weaker.weaker`; this is about the rest: logs that have grown,
+    What is less than agreed to is told by :func:`requorum.procedures.weaker.weaker`; this is about the rest: logs that grew,
     members that could be started and could not before.
     """
     if now.kind != agreed.kind:

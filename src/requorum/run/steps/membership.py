@@ -7,7 +7,7 @@ from typing import Any
 from requorum.errors import RequorumError
 from requorum.etcd import client
 from requorum.hosts import programs
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey.evidence import Peer
 from requorum.survey.live import peers_of

@@ -7,7 +7,7 @@ from requorum.deployments import kinds
 from requorum.errors import RequorumError
 from requorum.hosts import files, trees
 from requorum.hosts.connection import Connection
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context, still_fenced
 
 LEAST_FREE = 128 << 20

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from requorum.errors import RequorumError
-from requorum.plan.make import seen_warning
-from requorum.plan.values import PlanMember
+from requorum.procedures.make import seen_warning
+from requorum.procedures.values import PlanMember
 from requorum.proof import aftercare, prove
 from requorum.run.context import Context
 from requorum.run.steps import membership

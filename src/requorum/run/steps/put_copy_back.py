@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from requorum.hosts import files
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context, move_children
 
 

@@ -13,8 +13,8 @@ from requorum.errors import RequorumError
 from requorum.etcdfiles import emptydb
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files, programs, trees
-from requorum.plan import runbook
-from requorum.plan.values import PlanMember
+from requorum.procedures import runbook
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey import disks
 from requorum.workbench import bench

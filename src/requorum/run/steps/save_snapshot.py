@@ -12,8 +12,8 @@ from typing import Any
 from requorum.errors import RequorumError
 from requorum.etcd import client
 from requorum.hosts import files, programs
-from requorum.plan import runbook
-from requorum.plan.values import PlanMember
+from requorum.procedures import runbook
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 
 SAVE_SECONDS = 1800.0

@@ -4,7 +4,7 @@ from typing import Any
 
 from requorum.deployments import controlplane, kubelet
 from requorum.hosts import units
-from requorum.plan.values import PlanHost
+from requorum.procedures.values import PlanHost
 from requorum.run.alive import refuse_living
 from requorum.run.context import Context
 

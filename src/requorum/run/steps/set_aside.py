@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from requorum.hosts import files
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context, move_children, still_fenced
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, transfer
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.run.steps.restore_beside import own, restored_db
 

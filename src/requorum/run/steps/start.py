@@ -5,7 +5,7 @@ from typing import Any
 
 from requorum.deployments import kinds
 from requorum.hosts import processes
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context, folders_of
 
 

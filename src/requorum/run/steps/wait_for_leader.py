@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.proof import prove
 from requorum.run.context import Context
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from requorum.errors import StoppedMidway
-from requorum.plan.values import PlanMember
+from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.verdict.words import loss_text
 

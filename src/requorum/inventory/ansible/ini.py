@@ -9,9 +9,9 @@ import re
 import shlex
 import warnings
 
-from requorum.inventory import ansible_patterns
-from requorum.inventory.ansible_groups import UNGROUPED, Groups
-from requorum.inventory.ansible_values import Malformed, OddKey
+from requorum.inventory.ansible import patterns
+from requorum.inventory.ansible.groups import UNGROUPED, Groups
+from requorum.inventory.ansible.values import Malformed, OddKey
 
 _SECTION = re.compile(r"\[([^:\]\s]+)(?::(\w+))?\]\s*(?:#.*)?")
 _CHILD = re.compile(r"([^:\]\s]+)\s*(?:#.*)?")
@@ -101,7 +101,7 @@ class _Reader:
             raise Malformed(f"{line[:80]!r}: {str(err).lower()}") from err
         if not words:
             raise Malformed(f"expected a host, got {line[:80]!r}")
-        names, port = ansible_patterns.expand(words[0])
+        names, port = patterns.expand(words[0])
         if not port and words[0].strip().endswith(":"):
             raise Malformed(f"the host pattern {words[0][:80]!r} ends in a colon, and no port follows")
         if "---" in (name.strip() for name in names):

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from requorum.errors import Refused
-from requorum.plan import gates, runbook
-from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
+from requorum.procedures import gates, runbook
+from requorum.procedures.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
 from requorum.survey.evidence import Binaries, MemberConfig, MemberEvidence, Survey, Unknown
 from requorum.verdict import around, values, versions
 from requorum.verdict.basis import start_loss

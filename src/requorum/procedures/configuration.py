@@ -1,7 +1,7 @@
 """What a member's configuration must say at its first start, for good and for that start alone, and whether starts are
 spaced."""
 
-from requorum.plan.values import Plan, PlanMember
+from requorum.procedures.values import Plan, PlanMember
 
 CORRUPT_CHECK = "experimental-initial-corrupt-check"
 

@@ -8,8 +8,8 @@ changed what is true. The journal keeps the decision, so that a run which is tak
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from requorum.plan import make, runbook
-from requorum.plan.values import Phase, Plan, PlanHost, PlanMember, Step
+from requorum.procedures import make, runbook
+from requorum.procedures.values import Phase, Plan, PlanHost, PlanMember, Step
 from requorum.verdict.values import Source
 
 

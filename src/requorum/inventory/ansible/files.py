@@ -8,9 +8,9 @@ from typing import Literal
 
 from requorum.errors import UsageError
 from requorum.etcdfiles.faults import open_regular
-from requorum.inventory import ansible_document, ansible_ini, ansible_yaml
-from requorum.inventory.ansible_groups import Groups, combine
-from requorum.inventory.ansible_values import Malformed, Vaulted
+from requorum.inventory.ansible import document, ini, yaml
+from requorum.inventory.ansible.groups import Groups, combine
+from requorum.inventory.ansible.values import Malformed, Vaulted
 
 MOST_BYTES = 8 << 20
 ENDINGS = (".yml", ".yaml", ".json")
@@ -48,10 +48,10 @@ def read_inventory(path: Path, groups: Groups, notes: list[str]) -> None:
     if path.suffix in ("", *ENDINGS):
         attempt, said = groups.copy(), list[str]()
         try:
-            ansible_yaml.read(raw, attempt, said)
+            yaml.read(raw, attempt, said)
         except Malformed as err:
             hint = "check it with: ansible-inventory -i FILE --list"
-            if err.what == ansible_yaml.PLUGIN:
+            if err.what == yaml.PLUGIN:
                 hint = f"save what it says: ansible-inventory -i {path} --list --yaml --export > hosts.yaml"
             fault = explain(path, err, hint)
         else:
@@ -59,7 +59,7 @@ def read_inventory(path: Path, groups: Groups, notes: list[str]) -> None:
             notes += [f"{path}: {one}" for one in said]
             return
     try:
-        ansible_ini.read(raw, groups)
+        ini.read(raw, groups)
     except Malformed as err:
         if fault is not None and (path.suffix or not _looks_like_ini(raw)):
             raise fault from err
@@ -97,7 +97,7 @@ class VarsFiles:
                 value: object = None
             else:
                 try:
-                    value = ansible_document.parse(raw).value
+                    value = document.parse(raw).value
                 except Malformed as err:
                     raise explain(path, err) from err
             if value and not isinstance(value, dict):

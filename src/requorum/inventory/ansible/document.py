@@ -15,7 +15,7 @@ from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
 from requorum.inventory import plain_yaml
-from requorum.inventory.ansible_values import VAULTED, Malformed, OddKey
+from requorum.inventory.ansible.values import VAULTED, Malformed, OddKey
 
 _CORE = "tag:yaml.org,2002:"
 _BOOLS = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False}

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from requorum.errors import Refused, UsageError
-from requorum.plan import ahead, gates
-from requorum.plan.make import bring, new_plan, planned_member, with_phases
-from requorum.plan.values import Plan, PlanMember
+from requorum.procedures import ahead, gates
+from requorum.procedures.make import bring, new_plan, planned_member, with_phases
+from requorum.procedures.values import Plan, PlanMember
 from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Peer, Survey, Unknown
 from requorum.verdict import hazards
 from requorum.verdict.values import Verdict

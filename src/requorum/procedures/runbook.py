@@ -2,8 +2,8 @@
 
 import shlex
 
-from requorum.plan import configuration
-from requorum.plan.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
+from requorum.procedures import configuration
+from requorum.procedures.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
 
 q = shlex.quote
 _BENCH = "requorum-workbench"

@@ -5,7 +5,7 @@ import re
 import string
 from collections.abc import Sequence
 
-from requorum.inventory.ansible_values import Malformed
+from requorum.inventory.ansible.values import Malformed
 
 MOST_HOSTS = 20_000
 """More hosts than a pattern of any real inventory names; a typing error in a range must not eat the memory."""

@@ -2,7 +2,7 @@
 
 import re
 
-from requorum.inventory.ansible_values import AnsibleHost
+from requorum.inventory.ansible.values import AnsibleHost
 
 MOST_NESTED = 12
 _PLACE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)

@@ -5,7 +5,7 @@ Whatever is named here was not agreed to: it is asked about again, or, where nob
 
 import re
 
-from requorum.plan.values import Plan
+from requorum.procedures.values import Plan
 from requorum.verdict.words import loss_text
 
 _RANK = {"start as is": 0, "rebuild": 1}

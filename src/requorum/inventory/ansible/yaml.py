@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping
 
-from requorum.inventory import ansible_document, ansible_patterns
-from requorum.inventory.ansible_groups import Groups
-from requorum.inventory.ansible_values import Malformed, OddKey
+from requorum.inventory.ansible import document, patterns
+from requorum.inventory.ansible.groups import Groups
+from requorum.inventory.ansible.values import Malformed, OddKey
 
 PLUGIN = "it configures an inventory plugin, which only Ansible runs"
 
 
 def read(raw: bytes, groups: Groups, notes: list[str]) -> None:
     """Add what a file says to an inventory; raises Malformed."""
-    document = ansible_document.parse(raw)
-    top = document.value
+    parsed = document.parse(raw)
+    top = parsed.value
     if not top:
         raise Malformed("empty")
     if not isinstance(top, dict):
@@ -21,7 +21,7 @@ def read(raw: bytes, groups: Groups, notes: list[str]) -> None:
         raise Malformed(PLUGIN)
     try:
         for name, body in top.items():
-            _YamlGroups(document, groups, notes).group(name, body)
+            _YamlGroups(parsed, groups, notes).group(name, body)
     except RecursionError as err:
         raise Malformed("nested too deeply") from err
 
@@ -29,8 +29,8 @@ def read(raw: bytes, groups: Groups, notes: list[str]) -> None:
 class _YamlGroups:
     """``all: {hosts: {node1: {ip: …}}, children: {etcd: {hosts: {node1: }}}, vars: {…}}``."""
 
-    def __init__(self, document: ansible_document.Document, groups: Groups, notes: list[str]) -> None:
-        self.document = document
+    def __init__(self, parsed: document.Document, groups: Groups, notes: list[str]) -> None:
+        self.document = parsed
         self.groups = groups
         self.notes = notes
 
@@ -68,7 +68,7 @@ class _YamlGroups:
             raise Malformed(f"the host {pattern} must be a string: write it in quotes")
         if not isinstance(body, dict):
             raise Malformed(f"the variables of the host {pattern!r} must be a mapping")
-        names, port = ansible_patterns.expand(pattern)
+        names, port = patterns.expand(pattern)
         for name in names:
             self.groups.add_host(name, group, port)
             for key, value in body.items():

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from requorum.inventory.ansible_values import Malformed, OddKey
+from requorum.inventory.ansible.values import Malformed, OddKey
 
 ALL, UNGROUPED = "all", "ungrouped"
 _ODD_IN_A_NAME = re.compile(r"^[\d\W]|[^\w]")

@@ -14,11 +14,11 @@ from pathlib import Path
 from requorum.errors import UsageError
 from requorum.hosts import programs
 from requorum.hosts.programs import ProgramError
-from requorum.inventory import ansible_document, ansible_settings
-from requorum.inventory.ansible_files import VarsFiles, read_inventory
-from requorum.inventory.ansible_groups import ALL, Groups, combine
-from requorum.inventory.ansible_settings import Settings
-from requorum.inventory.ansible_values import AnsibleHost, AnsibleInventory, Malformed, Vaulted
+from requorum.inventory.ansible import document, settings
+from requorum.inventory.ansible.files import VarsFiles, read_inventory
+from requorum.inventory.ansible.groups import ALL, Groups, combine
+from requorum.inventory.ansible.settings import Settings
+from requorum.inventory.ansible.values import AnsibleHost, AnsibleInventory, Malformed, Vaulted
 
 __all__ = ["AnsibleHost", "AnsibleInventory", "Vaulted", "load"]
 
@@ -122,7 +122,7 @@ def _by_ansible(path: Path, program: Path) -> AnsibleInventory:
 def _hosts_of_json(text: str) -> tuple[AnsibleHost, ...]:
     """The hosts of ``ansible-inventory --list``: groups with their direct hosts and children, variables apart."""
     top = json.loads(text)
-    variables = ansible_document.json_value(json.dumps(top["_meta"]["hostvars"]))
+    variables = document.json_value(json.dumps(top["_meta"]["hostvars"]))
     del top["_meta"]
     groups = Groups()
     for name, body in top.items():
@@ -148,10 +148,10 @@ def _encrypted(hosts: tuple[AnsibleHost, ...]) -> list[str]:
 
 def _by_own_reader(path: Path, notes: list[str]) -> AnsibleInventory:
     here = Path.cwd()
-    settings = ansible_settings.load(os.environ, here)
-    groups = Groups(merge=settings.merge, safe_names=settings.safe_names)
+    configured = settings.load(os.environ, here)
+    groups = Groups(merge=configured.merge, safe_names=configured.safe_names)
     if path.is_dir():
-        groups, files = _read_folder(path, groups, settings, notes)
+        groups, files = _read_folder(path, groups, configured, notes)
         if not files:
             raise UsageError(
                 f"{path}: no inventory in this folder can be read" + "".join(f"; {one}" for one in notes[:3]),
@@ -164,7 +164,7 @@ def _by_own_reader(path: Path, notes: list[str]) -> AnsibleInventory:
     except Malformed as err:
         raise UsageError(f"{path}: {err.what}") from err
     beside = Path(os.path.realpath(path if path.is_dir() else path.parent))
-    variables = _Merged(groups, beside, here, settings, notes)
+    variables = _Merged(groups, beside, here, configured, notes)
     hosts = tuple(
         AnsibleHost(name=name, groups=tuple(sorted(groups.groups_of(name))), variables=variables.of(name))
         for name in sorted(groups.hosts)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from requorum.errors import NoSource, Refused, Unreachable, UsageError
-from requorum.plan import ahead
+from requorum.procedures import ahead
 from requorum.survey.evidence import LiveEvidence, MemberEvidence, Survey, Unknown
 from requorum.verdict import around, hazards, values
 from requorum.verdict.findings import certificate_faults, not_seen

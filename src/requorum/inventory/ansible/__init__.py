@@ -1,0 +1,1 @@
+"""Ansible's inventories: with the operator's own Ansible, or without it."""
