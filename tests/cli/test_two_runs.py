@@ -61,7 +61,7 @@ def test_a_plan_whose_disks_were_damaged_since(requorum: Requorum, one: Cluster)
 def _refused(requorum: Requorum, one: Cluster, saved: Path) -> None:
     before, configs = one.disks(), one.configs()
     ended = requorum("recover", "--plan", saved, *one.yes, code=4)
-    assert "the world has become another" in ended.err
+    assert "the cluster has changed since" in ended.err
     assert "requorum plan" in ended.hint
     assert (one.disks(), one.configs()) == (before, configs)
     assert not (requorum.state / "runs").exists()
@@ -72,5 +72,5 @@ def test_a_plan_that_was_carried_out_already(requorum: Requorum, one: Cluster) -
     saved = requorum.state / "plan.json"
     requorum("plan", "-i", one.inventory, "--save", saved, code=0)
     requorum("recover", "--plan", saved, *one.yes, code=0)
-    assert "the world has become another" in requorum("recover", "--plan", saved, *one.yes, code=4).err
+    assert "the cluster has changed since" in requorum("recover", "--plan", saved, *one.yes, code=4).err
     assert one.revision() > 100

@@ -1,40 +1,43 @@
-"""What the documents say is what the program does."""
+"""What the developers' documents name is there."""
 
 import re
-import tomllib
 from pathlib import Path
 
-from requorum import errors
+import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_exit_codes_are_in_the_readme() -> None:
-    """The README's table of exit codes is the error classes' own."""
-    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "README.md").read_text(), re.MULTILINE))
-    assert {int(code): text for code, text in rows.items()} == errors.exit_codes()
+ROOT = Path(__file__).parents[2]
 
 
-def test_both_readmes_show_the_same_commands() -> None:
-    """The Chinese README has every command and every exit code of the English one."""
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "docs/architecture.md", "STYLE.md"])
+def test_every_path_leads_somewhere(name: str) -> None:
+    """Files, folders, and links; a name in capitals stands for one that is to be written."""
+    document = ROOT / name
+    text = document.read_text()
+    named = {
+        path for path in re.findall(r"`((?:src|tests|docs|lab)/[\w./]+)`", text) if not re.search("[A-Z]{2}", path)
+    }
+    linked = {target for target in re.findall(r"\]\(([^)#]+)", text) if "://" not in target}
+    missing = [path for path in named if not (ROOT / path).exists()]
+    missing += [target for target in linked if not (document.parent / target).exists()]
+    assert not missing
 
-    def facts(name: str) -> tuple[list[str], list[str]]:
-        text = (ROOT / name).read_text()
-        commands = [line.split("#")[0].strip() for line in re.findall(r"^\$ (.+)$", text, re.MULTILINE)]
-        return commands, re.findall(r"^\| (\d+) \|", text, re.MULTILINE)
 
-    assert facts("README.md") == facts("README.zh-CN.md")
+def test_every_room_has_its_station() -> None:
+    """A folder under src/requorum that the architecture does not mention is one that nobody finds."""
+    text = (ROOT / "docs/architecture.md").read_text()
+    rooms = {path.parent.name for path in (ROOT / "src/requorum").glob("*/__init__.py")}
+    assert rooms
+    assert not [room for room in sorted(rooms) if f"src/requorum/{room}/" not in text]
 
 
-def test_the_lock_file_pins_every_dependency() -> None:
-    """Each package that pyproject.toml asks for is in requirements.lock, with its hashes, and no index is named."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [
-        *project["project"]["dependencies"],
-        *(one for group in project["dependency-groups"].values() for one in group),
-    ]
-    lock = (ROOT / "requirements.lock").read_text()
-    pinned = set(re.findall(r"^([a-z0-9._-]+)==", lock, re.MULTILINE))
-    assert {re.split(r"[<>=!~ ]", one)[0].lower().replace(".", "-") for one in wanted} <= pinned
-    assert "://" not in lock
-    assert lock.count("--hash=sha256:") >= len(pinned)
+def test_every_operation_is_a_module_and_every_command_is_told_how_to_be_added() -> None:
+    """The lists that a new command must be added to name what is there, and nothing else."""
+    from requorum import operations
+    from requorum.cli.main import COMMANDS
+
+    modules = {path.stem for path in (ROOT / "src/requorum/operations").glob("*.py")} - {"__init__"}
+    assert set(operations.MODULES) == modules == set(dir(operations))
+    commands = {path.stem for path in (ROOT / "src/requorum/cli").glob("*_cmd.py")}
+    assert {module.rpartition(".")[2] for module, _ in COMMANDS.values()} == commands
+    contract = (ROOT / "pyproject.toml").read_text().partition("a command calls its operation")[2].partition("]]")[0]
+    assert set(re.findall(r"requorum\.cli\.(\w+)", contract)) == commands

@@ -32,9 +32,9 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
     try:
         seconds = float(number) * factor
     except ValueError:
-        raise click.BadParameter(f"{value!r} is no duration: 90s, 10m, 1h") from None
+        raise click.BadParameter(f"not a duration: {value!r}; use 90s, 10m or 1h") from None
     if not 0 <= seconds < 1e6:
-        raise click.BadParameter(f"{value!r} is no duration: 90s, 10m, 1h")
+        raise click.BadParameter(f"not a duration: {value!r}; use 90s, 10m or 1h")
     return seconds
 
 
@@ -70,7 +70,7 @@ def where(func: F) -> F:
             default="0",
             callback=_seconds,
             metavar="TIME",
-            help="Wait so long for hosts that are still booting (10m).",
+            help="How long to wait for hosts that are still booting (90s, 10m, 1h).",
         ),
         etcd_dir,
         click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the sudo password of the hosts."),

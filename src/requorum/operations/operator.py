@@ -76,7 +76,7 @@ class Operator:
         """Refuse early where nobody could be asked later."""
         if not self.yes and not self.attended:
             raise Refused(
-                "nobody can be asked here: this is no terminal",
+                "standard input is not a terminal, so nobody can be asked",
                 hint="for automation: --yes --confirm NAME (plan prints it)",
             )
 

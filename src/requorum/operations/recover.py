@@ -119,14 +119,14 @@ def _gate_world(plan: Plan, connections: Connections, programs: Binaries | None,
     except RequorumError as err:
         why, less = err.message, ()
     if less:
-        text = f"the world has become another since this plan was made, and promises less: {'; '.join(less)}"
+        text = f"the cluster has changed since this plan was made, and promises less: {'; '.join(less)}"
         if operator.yes:
             raise Refused(text, changed="nothing was changed", hint="plan again: requorum plan")
         if not operator.ask(text, plan.cluster):
             raise Refused("not confirmed", changed="nothing was changed", hint="plan again: requorum plan")
     elif why:
         raise Refused(
-            f"the world has become another since this plan was made: {why}",
+            f"the cluster has changed since this plan was made: {why}",
             changed="nothing was changed",
             hint="plan again: requorum plan",
         )

@@ -379,7 +379,7 @@ def _tail(facts: DbFacts, log: Log, verified: Verified | None, applied_to: int) 
 def replay(
     db: str, wal_dir: str, own: tuple[tuple[int, int], ...], brought: tuple[bytes, ...], after: int
 ) -> Tail | Unknown:
-    """What entries ``after`` + 1 and on come to on top of a db (an empty one where ``db`` is empty), replayed in thought.
+    """What entries ``after`` + 1 and on come to on top of a db (an empty one where ``db`` is empty): a simulated replay.
 
     ``own`` are the runs that are read from the log here, ``brought`` encoded entries of other members' logs. The db is
     read in full once more: which of its keys matter is not known before.

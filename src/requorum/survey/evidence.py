@@ -226,7 +226,7 @@ class LogEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tail:
-    """The unbroken part of a log above the db's ``from_index``, replayed in thought.
+    """The unbroken part of a log above the db's ``from_index``, and what a simulated replay comes to.
 
     ``revision`` is the store's after ``to_index``; ``writes`` the indexes that add a revision, exactly those when
     ``doubts`` is empty, at most those otherwise.

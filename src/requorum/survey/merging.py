@@ -1,4 +1,4 @@
-"""Put the logs of several members together: ask for what is missing where the base lies, and replay it there in thought.
+"""Put the logs of several members together: ask for what is missing where the base lies, and simulate the replay there.
 
 Which entries are taken from whose log is decided in :mod:`requorum.survey.merged`. Entries hold what was written, so
 they go from member to member only, through this process's memory: nothing is written anywhere.
@@ -85,7 +85,7 @@ def _named(members: Sequence[MemberEvidence], name: str) -> MemberEvidence:
 
 
 def _exact(route: Route, members: Sequence[MemberEvidence], where: Where) -> Tail | None:
-    """Replayed in thought where the base lies; None where that cannot be done."""
+    """A simulated replay where the base lies; None where that cannot be done."""
     base = route.base or _named(members, route.follows)
     if route.base is not None and not (isinstance(base.db, DbEvidence) and isinstance(base.db.checked, Checked)):
         return None

@@ -44,7 +44,7 @@ def read_member(
     key: bytes = b"",
     live: bool = False,
 ) -> tuple[DbEvidence | Unknown, LogEvidence | Unknown, Tail | Unknown]:
-    """As :func:`requorum.survey.disks.read_member`, but for the tail: it is not replayed in thought."""
+    """As :func:`requorum.survey.disks.read_member`, but for the tail: its replay is not simulated."""
     there = datadir.layout_of(data_dir, wal_dir, inner)
     work = Path(tempfile.mkdtemp(prefix="requorum-read-"))
     try:
