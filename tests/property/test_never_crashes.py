@@ -220,7 +220,7 @@ def read_wal(folder: Path, raw: bytes) -> None:
     assert log.term_at(log.last[1]) is not None or not log.runs or log.marks
     for change in log.conf_changes:
         try:
-            messages.apply_conf_changes(messages.ConfState(), messages.decode_conf_change(change))
+            messages.decode_conf_change(change)
         except WireError:
             continue
 

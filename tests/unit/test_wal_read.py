@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from requorum.etcdfiles import messages, v2log, wal, walhash, walscan
+from requorum.etcdfiles import messages, v2log, wal, walscan
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.etcdfiles.indexes import Indexes
 from requorum.etcdfiles.messages import Entry, SnapshotMark
@@ -202,7 +202,7 @@ def test_entries_hash_alike_whoever_wrote_them(tmp_path: Path) -> None:
     for at, records in enumerate((old, new, empty)):
         log = wal.read_log(str(write(tmp_path / str(at), chain([metadata(), *records])[0] + TAIL)), key=KEY)
         assert log.hashes is not None
-        sums.add((wal.sum_of(log, 1, 2), log.hashes[300]))
+        sums.add((log.hashes.sum(1, 2), log.hashes[300]))
     assert len(sums) == 1
 
 
@@ -216,35 +216,13 @@ def test_hashes_are_of_what_is_left_and_differ_where_entries_do(tmp_path: Path) 
     assert one.hashes is not None
     assert plain.hashes is not None
     assert len(one.hashes) == 21
-    assert wal.sum_of(one, 1, 19) == wal.sum_of(plain, 1, 19)
+    assert one.hashes.sum(1, 19) == plain.hashes.sum(1, 19)
     assert one.hashes[20] != plain.hashes[20]
-    assert wal.sum_of(one, 3, 7) == sum(one.hashes[index] for index in range(3, 8)) % (1 << 64)
+    assert one.hashes.sum(3, 7) == sum(one.hashes[index] for index in range(3, 8)) % (1 << 64)
     assert len({one.hashes[index] for index in range(1, 22)}) == 21
     assert wal.read_log(str(folder), key=b"another").hashes[5] != one.hashes[5]  # type: ignore[index]
-    assert one.hashes.blocks(16) == [(1, 15, wal.sum_of(one, 1, 15)), (16, 21, wal.sum_of(one, 16, 21))]
-    with pytest.raises(KeyError):
-        wal.sum_of(one, 20, 22)
-    with pytest.raises(KeyError):
-        wal.sum_of(wal.read_log(str(folder)), 1, 2)
-
-
-@pytest.mark.parametrize("differs", [None, 1, 17, 700, 999])
-def test_where_two_logs_begin_to_differ_is_found_in_few_calls(tmp_path: Path, differs: int | None) -> None:
-    """Sixteen parts a call."""
-    logs = []
-    for at in range(2):
-        records = [entry(n, data=b"other" if at and n == differs else b"same") for n in range(1, 1000)]
-        logs.append(wal.read_log(str(write(tmp_path / str(at), chain([metadata(), *records])[0] + TAIL)), key=KEY))
-    calls = []
-
-    def ask(log: wal.Log, ranges: list[tuple[int, int]]) -> walhash.Sums:
-        calls.append(ranges)
-        assert log.hashes is not None
-        return [log.hashes.sum(first, last) for first, last in ranges]
-
-    found = walhash.first_difference(lambda some: ask(logs[0], some), lambda some: ask(logs[1], some), 1, 999)
-    assert found == differs
-    assert len(calls) <= 8
+    assert one.hashes.sum(20, 22) is None
+    assert wal.read_log(str(folder)).hashes is None
 
 
 def test_indexes_read_like_a_tuple() -> None:

@@ -316,17 +316,6 @@ def test_conf_changes_are_read(change_id: int, kind: int, node: int, context: by
     assert messages.decode_conf_change(both) == (ConfChange(kind, node, b""), ConfChange(0, 5, b""))
 
 
-def test_conf_changes_are_applied_in_order() -> None:
-    """Adding, promoting, demoting and removing give raft's configuration; an update of URLs changes none."""
-    state = ConfState((1, 2, 3))
-    learner = messages.apply_conf_changes(state, (ConfChange(messages.ADD_LEARNER_NODE, 4, b""),))
-    assert learner == ConfState((1, 2, 3), (4,))
-    assert messages.apply_conf_changes(learner, (ConfChange(messages.ADD_NODE, 4, b""),)) == ConfState((1, 2, 3, 4))
-    assert messages.apply_conf_changes(learner, (ConfChange(messages.REMOVE_NODE, 4, b""),)) == state
-    assert messages.apply_conf_changes(state, (ConfChange(messages.REMOVE_NODE, 2, b""),)) == ConfState((1, 3))
-    assert messages.apply_conf_changes(state, (ConfChange(messages.UPDATE_NODE, 2, b"{}"),)) == state
-
-
 @modest
 @given(key=BODY, create=I64, mod=I64, version=I64, value=BODY, lease=I64)
 def test_key_values_are_the_librarys(key: bytes, create: int, mod: int, version: int, value: bytes, lease: int) -> None:

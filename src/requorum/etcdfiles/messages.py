@@ -225,20 +225,6 @@ def decode_conf_change(entry: Entry) -> Tuple[ConfChange, ...]:
     return tuple(out)
 
 
-def apply_conf_changes(state: ConfState, changes: Tuple[ConfChange, ...]) -> ConfState:
-    """The configuration that is in force once ``changes`` are applied."""
-    voters, learners = list(state.voters), list(state.learners)
-    for change in changes:
-        if change.type in (ADD_NODE, ADD_LEARNER_NODE, REMOVE_NODE):
-            voters = [one for one in voters if one != change.node_id]
-            learners = [one for one in learners if one != change.node_id]
-        if change.type == ADD_NODE:
-            voters.append(change.node_id)
-        elif change.type == ADD_LEARNER_NODE:
-            learners.append(change.node_id)
-    return ConfState(tuple(sorted(voters)), tuple(sorted(learners)))
-
-
 def decode_key_value(data: Buffer) -> KeyValue:
     """mvccpb.KeyValue."""
     key = value = b""

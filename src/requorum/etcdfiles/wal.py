@@ -35,7 +35,6 @@ __all__ = [
     "records_of",
     "restored_at",
     "segments_of",
-    "sum_of",
 ]
 
 SEGMENT_NAME = re.compile(r"^([0-9a-f]{16})-([0-9a-f]{16})\.wal$")
@@ -193,17 +192,6 @@ def read_segment(path: str) -> Log:
     reading = Reading(os.path.dirname(path), keep_after=1 << 62)
     reading.segment(segment, None, last=True, live=False)
     return reading.log((segment,), segment.first_index)
-
-
-def sum_of(log: Log, first: int, last: int) -> int:
-    """The sum of the hashes of entries ``first`` to ``last``, modulo 2 to the power of 64.
-
-    Raises KeyError where the log was read without a key, or one of them is not whole.
-    """
-    found = log.hashes.sum(first, last) if log.hashes is not None else None
-    if found is None:
-        raise KeyError((first, last))
-    return found
 
 
 def _seed_of(segment: Segment) -> Optional[int]:

@@ -7,12 +7,9 @@ A 3.7 leaves the type of a normal entry out, older versions write it as 0: both 
 
 from array import array
 from hashlib import blake2b
-from typing import Callable, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 MASK = (1 << 64) - 1
-PARTS = 16
-"""Into so many parts a range that differs is cut, again and again, to find where it begins to."""
-Sums = List[Optional[int]]
 
 
 class EntryHashes:
@@ -60,34 +57,3 @@ class EntryHashes:
             if begin <= first and last < begin + len(block):
                 return sum(block[first - begin : last - begin + 1]) & MASK
         return None
-
-    def blocks(self, size: int) -> List[Tuple[int, int, int]]:
-        """(first, last, sum) for each aligned block of ``size`` indexes, or the part of one that is here without a gap."""
-        out = []
-        for begin, block in self._blocks:
-            first, end = begin, begin + len(block)
-            while first < end:
-                stop = min(end, first // size * size + size)
-                out.append((first, stop - 1, sum(block[first - begin : stop - begin]) & MASK))
-                first = stop
-        return out
-
-
-def first_difference(
-    one: Callable[[List[Tuple[int, int]]], Sums], other: Callable[[List[Tuple[int, int]]], Sums], first: int, last: int
-) -> Optional[int]:
-    """The first index from ``first`` to ``last`` whose entries differ; ``None`` where all are the same.
-
-    ``one`` and ``other`` answer with the sums of some ranges: a call each for every factor of ``PARTS`` in the range.
-    Both logs must hold the whole range: a sum that is not known is a difference.
-    """
-    parts = [(first, last)]
-    while True:
-        differs = [at for at, (a, b) in enumerate(zip(one(parts), other(parts))) if a is None or a != b]
-        if not differs:
-            return None
-        first, last = parts[differs[0]]
-        if first == last:
-            return first
-        step = -(-(last - first + 1) // PARTS)
-        parts = [(at, min(at + step - 1, last)) for at in range(first, last + 1, step)]
