@@ -11,7 +11,6 @@ import shlex
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, ParamSpec, Protocol, Self, TypeVar
 
@@ -19,6 +18,7 @@ from requorum.errors import Unreachable
 from requorum.hosts import agent, bundle, openssh
 from requorum.hosts.address import Address
 from requorum.hosts.channel import Channel
+from requorum.hosts.everywhere import at_once
 from requorum.hosts.shell import Shell
 
 P = ParamSpec("P")
@@ -270,7 +270,6 @@ class Connections:
 
     def close(self) -> None:
         """End them all."""
-        with ThreadPoolExecutor(max_workers=max(len(self._all), 1)) as pool:
-            list(pool.map(lambda one: one.close(), self._all.values()))
+        at_once(lambda one: one.close(), self._all.values())
         if self._folder:
             self._folder.cleanup()

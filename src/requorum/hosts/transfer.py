@@ -9,7 +9,6 @@ import queue
 import secrets
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -18,6 +17,7 @@ from requorum.errors import RequorumError
 from requorum.hosts import direct, files
 from requorum.hosts.connection import Connection
 from requorum.hosts.direct import PeerTls
+from requorum.hosts.everywhere import at_once
 
 Tell = Callable[[str, int, int], None]
 """Told the host, how many bytes have gone there, and of how many."""
@@ -59,8 +59,7 @@ def copy(source: Connection, path: str, targets: Sequence[tuple[Connection, str]
                     one.host.call(files.remove_made, one.part)
                     one.offset = 0
             _stream(source, path, size, aims, tell)
-        with ThreadPoolExecutor(max_workers=max(len(aims), 1)) as pool:
-            found = list(pool.map(lambda one: one.host.call(files.finish_part, one.part, one.path, sha256), aims))
+        found = at_once(lambda one: one.host.call(files.finish_part, one.part, one.path, sha256), aims)
         wanted = [(one.host, one.path) for one, right in zip(aims, found, strict=True) if not right]
         if not wanted:
             return
@@ -106,8 +105,7 @@ def straight(source: Peer, path: str, targets: Sequence[tuple[Peer, str]], sha25
             ended.set()
 
     try:
-        with ThreadPoolExecutor(max_workers=max(len(targets), 1)) as pool:
-            arrived = list(pool.map(lambda pair: one(*pair), targets))
+        arrived = at_once(lambda pair: one(*pair), targets)
     finally:
         source.host.call(direct.withdraw, port)
     return [peer for (peer, _), there in zip(targets, arrived, strict=True) if not there]

@@ -3,7 +3,6 @@
 import io
 import re
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from requorum.deployments import kubelet
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files, podlogs, units
 from requorum.hosts.connection import Connections
+from requorum.hosts.everywhere import at_once
 from requorum.operations import recover
 from requorum.operations.hosts import Where
 from requorum.procedures.values import Plan, PlanMember, work_of
@@ -82,8 +82,7 @@ def _of_hosts(plan: Plan, connections: Connections) -> dict[str, "dict[str, byte
         except (RequorumError, OSError) as err:
             return str(err)
 
-    with ThreadPoolExecutor(max_workers=max(len(plan.members), 1)) as pool:
-        return dict(zip((one.host for one in plan.members), pool.map(one, plan.members), strict=True))
+    return dict(zip((member.host for member in plan.members), at_once(one, plan.members), strict=True))
 
 
 def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from requorum.deployments import controlplane, kinds
 from requorum.errors import Locked, Refused, RequorumError, Unreachable
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
+from requorum.hosts.everywhere import at_once
 from requorum.operations import plan as plans
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import World
@@ -71,8 +71,7 @@ def _everywhere(
         except (RequorumError, OSError) as err:
             return FenceRow(host=name, ok=False, what=str(err))
 
-    with ThreadPoolExecutor(max_workers=max(len(targets), 1)) as pool:
-        return list(pool.map(on, range(len(targets)), targets))
+    return at_once(lambda numbered: on(*numbered), enumerate(targets))
 
 
 def _gate_locked(connection: Connection, member: MemberEvidence) -> None:

@@ -3,7 +3,6 @@
 import datetime
 import secrets
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,6 +11,7 @@ import msgspec
 from requorum.errors import Refused, RequorumError, UsageError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection, Here
+from requorum.hosts.everywhere import at_once
 from requorum.operations import survey as surveys
 from requorum.operations.hosts import World
 from requorum.procedures import make
@@ -94,8 +94,7 @@ def _gate_powered_off(world: World, survey: Survey, powered_off: Sequence[str]) 
         }
         surveyed = {one.name for one in survey.members}
         wanted = [(one, url) for url in sorted(urls) for one in tried] if name not in surveyed else []
-        with ThreadPoolExecutor(max_workers=max(len(wanted), 1)) as pool:
-            answers = list(pool.map(lambda pair: live.answers(*pair), wanted))
+        answers = at_once(lambda pair: live.answers(*pair), wanted)
         for (one, url), answered in zip(wanted, answers, strict=True):
             if answered:
                 raise Refused(

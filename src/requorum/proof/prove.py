@@ -8,9 +8,8 @@ member. A difference in hash at one revision is never asked about again in the h
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from requorum.deployments.config import MemberConfig
 from requorum.errors import RequorumError
@@ -18,6 +17,7 @@ from requorum.etcd import client
 from requorum.etcd.binaries import Binaries
 from requorum.hosts import net, programs
 from requorum.hosts.connection import Connection
+from requorum.hosts.everywhere import at_once
 from requorum.proof import gathered
 from requorum.survey import live
 from requorum.survey.evidence import Peer
@@ -83,7 +83,6 @@ class Proof:
     notes: tuple[str, ...] = ()
 
 
-T = TypeVar("T")
 Dead = Callable[[MemberConfig], str]
 """Says why a member cannot become healthy any more; empty while it may."""
 
@@ -93,8 +92,7 @@ def prove(members: Sequence[Asked], least_revision: int, dead: Dead, *, quiet: b
 
     ``quiet``: nobody writes meanwhile, so all come to one revision. Else they are compared at one that all have reached.
     """
-    with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
-        list(pool.map(lambda one: wait_healthy(one, dead), members))
+    at_once(lambda one: wait_healthy(one, dead), members)
     return compare(members, least_revision, quiet=quiet)
 
 
@@ -103,8 +101,8 @@ def compare(members: Sequence[Asked], least_revision: int = 0, *, quiet: bool = 
 
     With ``change`` an alarm for space is disarmed where there is room again.
     """
-    gathered.different(members, _of_all(members, _status))
-    statuses, lists = _settled(members, quiet=quiet), _of_all(members, _listed)
+    gathered.different(members, at_once(_status, members))
+    statuses, lists = _settled(members, quiet=quiet), at_once(_listed, members)
     gathered.one_cluster(members, statuses, lists)
     behind: tuple[str, ...] = ()
     if not quiet:
@@ -133,12 +131,6 @@ def _ask(member: Asked, words: Sequence[str]) -> Any:
         return member.host.call(client.ctl_json, member.tools, member.flags, words, CALL_SECONDS)
     except programs.ProgramError as err:
         raise RequorumError(f"{member.name} does not answer: {err}") from err
-
-
-def _of_all(members: Sequence[Asked], ask: Callable[[Asked], T]) -> list[T]:
-    """Ask all members at the same time."""
-    with ThreadPoolExecutor(max_workers=max(len(members), 1)) as pool:
-        return list(pool.map(ask, members))
 
 
 def _status(member: Asked) -> dict[str, Any]:
@@ -209,7 +201,7 @@ def _settled(members: Sequence[Asked], *, quiet: bool) -> list[dict[str, Any]]:
     """The status of every member once all have applied as much as the first one had."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        statuses = _of_all(members, _status)
+        statuses = at_once(_status, members)
         revisions = {int(one["header"]["revision"]) for one in statuses}
         led = {int(one.get("leader", 0)) for one in statuses}
         if (len(revisions) == 1 or not quiet) and len(led) == 1 and 0 not in led:
@@ -288,14 +280,14 @@ def _come_to_one(members: Sequence[Asked], first: list[dict[str, Any]]) -> tuple
                 for member, status in low
             )
         time.sleep(0.3)
-        statuses = _of_all(members, _status)
+        statuses = at_once(_status, members)
 
 
 def _equal_hash(members: Sequence[Asked], revision: int) -> str:
     """The hash at one revision, the same on every member; waits only for compactions to become the same."""
     deadline = time.monotonic() + SETTLE_SECONDS
     while True:
-        found = _of_all(members, lambda member: _hash(member, revision))
+        found = at_once(lambda member: _hash(member, revision), members)
         hashes = {member.name: one for member, one in zip(members, found, strict=True)}
         if len({compacted for _, compacted in hashes.values()}) == 1:
             break

@@ -5,10 +5,10 @@ operator's own word for stopping what lives is ``requorum fence``.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from requorum.errors import Refused, RequorumError
 from requorum.hosts import net
+from requorum.hosts.everywhere import at_once
 from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.survey import live
@@ -23,8 +23,7 @@ def refuse_living(context: Context, members: Sequence[PlanMember], changed: str 
     """
     if context.plan.kind == "replace member" or context.journal.data_moved or not members:
         return
-    with ThreadPoolExecutor(max_workers=len(members)) as pool:
-        said = list(pool.map(lambda one: _leads(context, one), members))
+    said = at_once(lambda one: _leads(context, one), members)
     alive = [one.name for one, there in zip(members, said, strict=True) if there]
     if alive:
         begun = bool(changed)

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from requorum.etcd import client
 from requorum.etcd.binaries import Binaries
 from requorum.hosts import net, programs
 from requorum.hosts.connection import Connection
+from requorum.hosts.everywhere import at_once
 from requorum.survey.evidence import LiveEvidence, MemberEvidence, Peer, Unknown
 
 HASH_SECONDS = 15.0
@@ -90,10 +90,8 @@ def hashed(members: Sequence[MemberEvidence], at: Callable[[MemberEvidence], Con
     if len(asked) < 2:
         return list(members)
     revision = min(one.live.revision for one in asked if isinstance(one.live, LiveEvidence))
-    with ThreadPoolExecutor(len(asked)) as pool:
-        hashes = dict(
-            zip([one.name for one in asked], pool.map(lambda one: _hash(at(one), one, revision), asked), strict=True)
-        )
+    told = at_once(lambda one: _hash(at(one), one, revision), asked)
+    hashes = dict(zip([one.name for one in asked], told, strict=True))
     return [
         replace(one, live=replace(one.live, hash=hashes[one.name]))
         if one.name in hashes and isinstance(one.live, LiveEvidence)

@@ -8,7 +8,6 @@ what lives at that compaction must be the same, and all that was written since.
 import itertools
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from requorum.errors import RequorumError
@@ -16,6 +15,7 @@ from requorum.etcdfiles import mvcc
 from requorum.etcdfiles.digests import Digests, marks_for
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts.connection import Connection
+from requorum.hosts.everywhere import at_once
 from requorum.workbench import bench
 
 BLOCKS = 128
@@ -54,8 +54,7 @@ def audit(built: Db, others: Sequence[Db]) -> Audit:
         raise RequorumError(f"a db cannot be read any more: {err}") from err
     compacted = [max(one.compact_revision, 0) for one in facts]
     marks = marks_for([one.revision for one in facts], [0, *compacted], BLOCKS)
-    with ThreadPoolExecutor(max_workers=len(able) + 1) as pool:
-        read = list(pool.map(_reader(key, marks), [built, *able]))
+    read = at_once(_reader(key, marks), [built, *able])
     whole = read[0]
     if isinstance(whole, str):
         raise RequorumError(f"what was built cannot be read: {whole}")

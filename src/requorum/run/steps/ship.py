@@ -1,11 +1,11 @@
 """Bring the restored db to every other member at once: the same bytes everywhere, on disk before anything goes on."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 from requorum.errors import RequorumError
 from requorum.hosts import files, transfer
+from requorum.hosts.everywhere import at_once
 from requorum.procedures.values import PlanMember
 from requorum.run.context import Context
 from requorum.run.steps.restore_beside import own, restored_db
@@ -31,8 +31,7 @@ def do(context: Context, _: PlanMember | None) -> Any:
         aims = [(context.host(member), target) for member, target in relayed]
         transfer.copy(context.host(at), str(source), aims, expected, context.moved)
     others = [member for member in context.plan.started if member.name != at.name]
-    with ThreadPoolExecutor(max_workers=max(len(others), 1)) as pool:
-        list(pool.map(lambda member: own(context, member), others))
+    at_once(lambda member: own(context, member), others)
     return {"sha256": expected, "sent": len(wanted), "relayed": len(relayed), "bytes": size}
 
 
