@@ -41,3 +41,35 @@ def test_every_operation_is_a_module_and_every_command_is_told_how_to_be_added()
     assert {module.rpartition(".")[2] for module, _ in COMMANDS.values()} == commands
     contract = (ROOT / "pyproject.toml").read_text().partition("a command calls its operation")[2].partition("]]")[0]
     assert set(re.findall(r"requorum\.cli\.(\w+)", contract)) == commands
+
+
+@pytest.mark.parametrize("name", ["README", "docs/howto-kubespray", "docs/howto-kubeadm"])
+def test_both_languages_say_the_same(name: str) -> None:
+    """The same commands in the same order, the same sections, rows and steps, and every word that is to be typed."""
+    english, chinese = ((ROOT / f"{name}{end}").read_text() for end in (".md", ".zh-CN.md"))
+
+    def commands(text: str) -> list[str]:
+        return [
+            line.partition("  #")[0].partition(" #")[0].rstrip() for line in text.splitlines() if line.startswith("$ ")
+        ]
+
+    assert commands(english) == commands(chinese)
+    for mark in ("#", "|", "- ", "1. ", "5. ", "```"):
+        counts = [sum(line.startswith(mark) for line in text.splitlines()) for text in (english, chinese)]
+        assert counts[0] == counts[1], mark
+    typed = [set(re.findall(r"`(--[a-z-]+|requorum [a-z]+)", text)) for text in (english, chinese)]
+    assert typed[0] == typed[1]
+
+
+@pytest.mark.parametrize("path", sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("howto-*.md")))
+def test_links_within_and_between_documents(path: str) -> None:
+    """A heading that a link leads to is there, as GitHub names it."""
+
+    def anchors(text: str) -> set[str]:
+        heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+    text = (ROOT / path).read_text()
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+        aim = (ROOT / path).parent / target if target else ROOT / path
+        assert anchor in anchors(aim.read_text()), (target, anchor)
