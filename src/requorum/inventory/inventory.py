@@ -22,6 +22,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from requorum.errors import UsageError
 from requorum.etcdfiles.faults import open_regular
 from requorum.hosts.address import HERE, Address
+from requorum.hosts.location import location
 from requorum.inventory import plain_yaml
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment
 
@@ -99,9 +100,8 @@ class _Reader:
 
     def snapshot(self, value: Any, hosts: dict[Any, Any]) -> str:
         """A file beside the inventory, or ``HOST:PATH``."""
-        host, colon, path = str(value).partition(":")
-        on_host = colon and path.startswith("/") and host in {str(one) for one in hosts}
-        return str(value) if on_host else str(self.below(value, "snapshots"))
+        place = location(str(value), {str(host) for host in hosts})
+        return str(place) if place.host and place.whole else str(self.below(value, "snapshots"))
 
     def inventory(self, data: Any) -> Inventory:
         top = self.mapping(data, "the file", ("schema", "cluster", "tools", "snapshots", "hosts"))

@@ -12,6 +12,7 @@ from requorum.etcd.binaries import Binaries
 from requorum.hosts import net
 from requorum.hosts.address import Address
 from requorum.hosts.connection import Connections
+from requorum.hosts.location import location
 from requorum.inventory import find
 from requorum.inventory.inventory import Inventory
 from requorum.procedures.values import Plan
@@ -99,16 +100,12 @@ def find_programs(named: Path | None, of: Inventory | None) -> Binaries:
 def absolute_snapshots(named: Sequence[str], hosts: Sequence[str]) -> tuple[str, ...]:
     """Snapshot files with their whole paths; raises UsageError for one that is not there."""
     out = []
-    for one in named:
-        host, colon, path = one.partition(":")
-        if colon and host in hosts:
-            if not path.startswith("/"):
-                raise UsageError(f"{one}: give the whole path of a file on a host")
-            out.append(one)
-            continue
-        if not Path(one).exists():
-            raise UsageError(f"{one}: there is no such file")
-        out.append(str(Path(one).absolute()))
+    for place in (location(text, hosts) for text in named):
+        if place.host and not place.whole:
+            raise UsageError(f"{place}: give the whole path of a file on a host")
+        if not place.host and not Path(place.path).exists():
+            raise UsageError(f"{place}: there is no such file")
+        out.append(str(place) if place.host else str(Path(place.path).absolute()))
     return tuple(out)
 
 

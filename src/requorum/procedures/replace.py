@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from requorum.errors import Refused, UsageError
 from requorum.procedures import ahead, gates
-from requorum.procedures.make import bring, new_plan, planned_member, with_phases
+from requorum.procedures.make import Outline, bring, new_plan, planned_member, with_phases
 from requorum.procedures.values import Plan, PlanMember
 from requorum.survey.evidence import LiveEvidence, MemberConfig, MemberEvidence, Peer, Survey, Unknown
 from requorum.verdict import hazards
@@ -55,27 +55,7 @@ def replace_plan(
         warnings=_moved(name, on, target),
         least_revision=max(one.live.revision for one in live if isinstance(one.live, LiveEvidence)),
     )
-    return with_phases(
-        plan,
-        [
-            ("lock every member", "lock", _all),
-            ("bring etcd's programs where they are missing", "bring tools", _staying_bare),
-            ("save a snapshot first", "save snapshot", None),
-            ("wait until it is whole", "finish snapshot", None),
-            ("fence the member, so that nothing can start it, and stop what runs", "fence", _new),
-            ("bring etcd's programs there, if they are missing", "bring tools", _new_bare),
-            ("preflight", "preflight", _new),
-            ("the operator's word", "the operator's word", None),
-            ("remove it from the cluster", "remove member", _departing),
-            ("set its data aside", "set aside", _new),
-            ("add it as a learner: it does not vote yet", "add learner", None),
-            ("configure: the members of now, state existing, fence lifted", "configure", _new),
-            ("start it, empty", "start", _new),
-            ("wait until it has caught up, and let it vote", "promote", None),
-            ("prove", "prove", None),
-            ("unlock", "unlock", _all),
-        ],
-    )
+    return with_phases(plan, REPLACE)
 
 
 def _moved(name: str, on: str, target: MemberEvidence) -> tuple[str, ...]:
@@ -202,3 +182,23 @@ def _gate(
             f"{name}'s host {here.host} cannot be reached, and etcd may run there",
             hint=f"if it is certainly off: --powered-off {here.host}",
         )
+
+
+REPLACE: Outline = [
+    ("lock every member", "lock", _all),
+    ("bring etcd's programs where they are missing", "bring tools", _staying_bare),
+    ("save a snapshot first", "save snapshot", None),
+    ("wait until it is whole", "finish snapshot", None),
+    ("fence the member, so that nothing can start it, and stop what runs", "fence", _new),
+    ("bring etcd's programs there, if they are missing", "bring tools", _new_bare),
+    ("preflight", "preflight", _new),
+    ("the operator's word", "the operator's word", None),
+    ("remove it from the cluster", "remove member", _departing),
+    ("set its data aside", "set aside", _new),
+    ("add it as a learner: it does not vote yet", "add learner", None),
+    ("configure: the members of now, state existing, fence lifted", "configure", _new),
+    ("start it, empty", "start", _new),
+    ("wait until it has caught up, and let it vote", "promote", None),
+    ("prove", "prove", None),
+    ("unlock", "unlock", _all),
+]

@@ -1,6 +1,7 @@
 """The exact commands of each step, as a person would type them: the plan as a runbook."""
 
 import shlex
+from collections.abc import Callable
 
 from requorum.procedures import configuration
 from requorum.procedures.values import Plan, PlanHost, PlanMember, Step, StepKind, wal_work_of, work_of
@@ -12,56 +13,63 @@ _BENCH = "requorum-workbench"
 def commands(plan: Plan, kind: StepKind, target: PlanMember | PlanHost | None) -> tuple[str, ...]:
     """What stands for a step in a runbook; comments where a step only looks."""
     if target is None:
-        return _for_all(plan, kind)
-    if isinstance(target, PlanHost):
-        return _for_host(plan, kind, target)
-    member, place, run = target, target.place, plan.run
-    work, wal_work = work_of(member, run), wal_work_of(member, run)
-    if kind == "lock":
-        return (f"mkdir -p -m 0700 {q(work)}", f"test ! -e {q(place.work + '/lock.json')}  # else another run is on")
-    if kind == "bring tools":
-        if member.deployment.kind == "static-pod":
-            tools, image = q(f"{work}/tools"), q(f"{work}/tools/image")
-            return (
-                f"mkdir -p {image}; ctr -n k8s.io images mount {q(member.deployment.image)} {image}",
-                f"cp {image}/usr/local/bin/etcd* {tools}/; ctr -n k8s.io images unmount {image}",
-            )
+        return OF_ALL[kind](plan)
+    return OF_A_HOST[kind](plan, target) if isinstance(target, PlanHost) else OF_A_MEMBER[kind](plan, target)
+
+
+def _lock(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    work, held = work_of(member, plan.run), f"{member.place.work}/lock.json"
+    return (f"mkdir -p -m 0700 {q(work)}", f"test ! -e {q(held)}  # else another run is on")
+
+
+def _unlock(_: Plan, member: PlanMember) -> tuple[str, ...]:
+    return (f"rm -f {q(member.place.work + '/lock.json')}",)
+
+
+def _bring_tools(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    work = work_of(member, plan.run)
+    if member.deployment.kind == "static-pod":
+        tools, image = q(f"{work}/tools"), q(f"{work}/tools/image")
         return (
-            f"mkdir {q(work + '/tools')}",
-            f"cp etcd etcdctl etcdutl {q(work + '/tools/')}  # version {plan.etcd_version}",
+            f"mkdir -p {image}; ctr -n k8s.io images mount {q(member.deployment.image)} {image}",
+            f"cp {image}/usr/local/bin/etcd* {tools}/; ctr -n k8s.io images unmount {image}",
         )
-    if kind == "fence":
-        return _fence(plan, member)
-    if kind == "copy aside":
-        lines = [f"cp -a --reflink=auto {q(place.data_dir + '/member')} {q(work + '/copy')}"]
-        if place.wal_apart:
-            lines.append(f"cp -a --reflink=auto {q(place.wal_dir)} {q(wal_work + '/copy-wal')}")
-        return tuple(lines)
-    if kind == "build source":
-        return _build(plan, member)
-    if kind == "restore beside":
-        return _restore(plan, member)
-    if kind == "preflight":
-        return (f"df {q(place.data_dir)}", "# owner, mode, free space, and that nothing runs on the files")
-    if kind == "set aside":
-        lines = [f"mkdir {q(work + '/old')}", f"mv {q(place.data_dir)}/* {q(work + '/old/')}"]
-        if place.wal_apart:
-            lines[:0] = [f"mkdir {q(wal_work + '/old-wal')}", f"mv {q(place.wal_dir)}/* {q(wal_work + '/old-wal/')}"]
-        return tuple(lines)
-    if kind == "move in":
-        owner = f"chown -R --reference={q(place.data_dir)}"
-        lines = [f"{owner} {q(work + '/new/member')}", f"mv {q(work + '/new/member')} {q(place.data_dir + '/')}"]
-        if place.wal_apart:
-            lines += [
-                f"{owner} {q(wal_work + '/new-wal')}",
-                f"mv {q(wal_work + '/new-wal')}/* {q(place.wal_dir + '/')}",
-            ]
-        return tuple(lines)
-    if kind == "configure":
-        return _configure(plan, member)
-    if kind == "start":
-        return _start(member)
-    return (f"rm -f {q(place.work + '/lock.json')}",)
+    return (
+        f"mkdir {q(work + '/tools')}",
+        f"cp etcd etcdctl etcdutl {q(work + '/tools/')}  # version {plan.etcd_version}",
+    )
+
+
+def _copy_aside(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    place, work, wal_work = member.place, work_of(member, plan.run), wal_work_of(member, plan.run)
+    lines = [f"cp -a --reflink=auto {q(place.data_dir + '/member')} {q(work + '/copy')}"]
+    if place.wal_apart:
+        lines.append(f"cp -a --reflink=auto {q(place.wal_dir)} {q(wal_work + '/copy-wal')}")
+    return tuple(lines)
+
+
+def _preflight(_: Plan, member: PlanMember) -> tuple[str, ...]:
+    return (f"df {q(member.place.data_dir)}", "# owner, mode, free space, and that nothing runs on the files")
+
+
+def _set_aside(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    place, work, wal_work = member.place, work_of(member, plan.run), wal_work_of(member, plan.run)
+    lines = [f"mkdir {q(work + '/old')}", f"mv {q(place.data_dir)}/* {q(work + '/old/')}"]
+    if place.wal_apart:
+        lines[:0] = [f"mkdir {q(wal_work + '/old-wal')}", f"mv {q(place.wal_dir)}/* {q(wal_work + '/old-wal/')}"]
+    return tuple(lines)
+
+
+def _move_in(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    place, work, wal_work = member.place, work_of(member, plan.run), wal_work_of(member, plan.run)
+    owner = f"chown -R --reference={q(place.data_dir)}"
+    lines = [f"{owner} {q(work + '/new/member')}", f"mv {q(work + '/new/member')} {q(place.data_dir + '/')}"]
+    if place.wal_apart:
+        lines += [
+            f"{owner} {q(wal_work + '/new-wal')}",
+            f"mv {q(wal_work + '/new-wal')}/* {q(place.wal_dir + '/')}",
+        ]
+    return tuple(lines)
 
 
 def _fence(plan: Plan, member: PlanMember) -> tuple[str, ...]:
@@ -137,7 +145,7 @@ def _variable(flag: str) -> str:
     return "ETCD_" + flag.upper().replace("-", "_")
 
 
-def _start(member: PlanMember) -> tuple[str, ...]:
+def _start(_: Plan, member: PlanMember) -> tuple[str, ...]:
     deployment = member.deployment
     if deployment.kind == "process":
         return (f"etcd --config-file {q(deployment.config)} >> {q(deployment.log)} 2>&1 &",)
@@ -149,14 +157,17 @@ def _start(member: PlanMember) -> tuple[str, ...]:
     return (f"systemctl reset-failed {q(deployment.unit)}; systemctl start --no-block {q(deployment.unit)}",)
 
 
-def _for_host(plan: Plan, kind: StepKind, host: PlanHost) -> tuple[str, ...]:
-    """Pods and units are stopped in their order; units come back in reverse, only those that ran or were enabled."""
+def _stop_services(plan: Plan, host: PlanHost) -> tuple[str, ...]:
+    """Pods and units are stopped in their order."""
     units = " ".join(q(one.unit) for one in host.services)
-    if kind == "stop services":
-        lines = [_park_pod(plan, one.manifest) for one in host.pods]
-        lines += [f"systemctl stop {units}  # and a fence for each, as for etcd"] if units else []
-        lines += [f"pkill -TERM -x {one.program}  # until it is gone: ctr -n k8s.io tasks list" for one in host.pods]
-        return tuple(lines)
+    lines = [_park_pod(plan, one.manifest) for one in host.pods]
+    lines += [f"systemctl stop {units}  # and a fence for each, as for etcd"] if units else []
+    lines += [f"pkill -TERM -x {one.program}  # until it is gone: ctr -n k8s.io tasks list" for one in host.pods]
+    return tuple(lines)
+
+
+def _start_services(plan: Plan, host: PlanHost) -> tuple[str, ...]:
+    """Units come back in reverse, only those that ran or were enabled; then the pods."""
     fences = " ".join(q(f"/etc/systemd/system/{one.unit}.d/90-requorum-fence.conf") for one in host.services)
     wanted = [q(one.unit) for one in reversed(host.services) if one.wanted]
     begin = f"systemctl start {' '.join(wanted)}" if wanted else "# nothing ran here before"
@@ -174,37 +185,37 @@ def _park_pod(plan: Plan, manifest: str) -> str:
     return f"mkdir -p -m 0700 {q(parked)}; mv -n {q(manifest)} {q(f'{parked}/{_name(manifest)}.fenced-{plan.run}')}"
 
 
-def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
-    if kind == "look again":
-        return ("# every disk is read again, in full; the verdict must be the same", "requorum survey --verify")
-    if kind == "the operator's word":
-        return (f"# type {plan.cluster}",)
-    if kind == "ship":
-        source = plan.member(plan.source_on)
-        others = [one for one in plan.started if one.name != source.name]
-        db = "new/member/snap/db"
-        path = f"{work_of(source, plan.run)}/{db}"
-        return (
-            *(
-                f"scp -3 {q(f'{source.host}:{path}')} {q(f'{one.host}:{work_of(one, plan.run)}/{db}')}"
-                for one in others
-            ),
-            "# sha256sum must be the same everywhere",
-        )
-    if kind in ("remove member", "add learner", "promote"):
-        return _membership(plan, kind)
-    if kind == "wait for a leader":
-        first = ",".join(one.config.endpoint for one in plan.members if one.name in plan.first)
-        return (f"etcdctl --endpoints={first} endpoint health  # until every one is healthy",)
-    endpoints = ",".join(one.config.endpoint for one in plan.started)
-    flags = " ".join(tls_flags(plan.started[0])) if plan.started else ""
-    ctl = f"etcdctl --endpoints={endpoints}" + (f" {flags}" if flags else "")
-    if kind == "finish snapshot":
-        return ("# the snapshot command has ended with status 0",)
-    if kind == "save snapshot":
-        one = plan.speaker
-        ctl = f"etcdctl --endpoints={one.config.endpoint}" + (f" {flags}" if flags else "")
-        return (f"{ctl} snapshot save {q(f'{work_of(one, plan.run)}/{snapshot_name(plan)}')} &",)
+def _look_again(_: Plan) -> tuple[str, ...]:
+    return ("# every disk is read again, in full; the verdict must be the same", "requorum survey --verify")
+
+
+def _word(plan: Plan) -> tuple[str, ...]:
+    return (f"# type {plan.cluster}",)
+
+
+def _ship(plan: Plan) -> tuple[str, ...]:
+    source = plan.member(plan.source_on)
+    others = [one for one in plan.started if one.name != source.name]
+    db = "new/member/snap/db"
+    path = f"{work_of(source, plan.run)}/{db}"
+    return (
+        *(f"scp -3 {q(f'{source.host}:{path}')} {q(f'{one.host}:{work_of(one, plan.run)}/{db}')}" for one in others),
+        "# sha256sum must be the same everywhere",
+    )
+
+
+def _wait_for_a_leader(plan: Plan) -> tuple[str, ...]:
+    first = ",".join(one.config.endpoint for one in plan.members if one.name in plan.first)
+    return (f"etcdctl --endpoints={first} endpoint health  # until every one is healthy",)
+
+
+def _ctl(endpoints: str, of: PlanMember | None) -> str:
+    """etcdctl with a member's certificates."""
+    return " ".join([f"etcdctl --endpoints={endpoints}", *(tls_flags(of) if of is not None else [])])
+
+
+def _prove(plan: Plan) -> tuple[str, ...]:
+    ctl = _ctl(",".join(one.config.endpoint for one in plan.started), next(iter(plan.started), None))
     return (
         f"{ctl} endpoint health",
         f"{ctl} endpoint status -w table",
@@ -218,18 +229,31 @@ def _for_all(plan: Plan, kind: StepKind) -> tuple[str, ...]:
     )
 
 
+def _save_snapshot(plan: Plan) -> tuple[str, ...]:
+    ctl = _ctl(plan.speaker.config.endpoint, plan.started[0])
+    return (f"{ctl} snapshot save {q(f'{work_of(plan.speaker, plan.run)}/{snapshot_name(plan)}')} &",)
+
+
+def _finish_snapshot(_: Plan) -> tuple[str, ...]:
+    return ("# the snapshot command has ended with status 0",)
+
+
 def snapshot_name(plan: Plan) -> str:
     """The file of the snapshot that a run takes: of what it proved, or before it changed anything."""
     return "before.db" if plan.kind == "replace member" else "proven.db"
 
 
-def _membership(plan: Plan, kind: StepKind) -> tuple[str, ...]:
-    one, new = plan.speaker, plan.replaced
-    ctl = " ".join([f"etcdctl --endpoints={one.config.endpoint}", *tls_flags(one)])
-    if kind == "remove member":
-        return (f"{ctl} member remove {plan.replaces:x}",)
-    if kind == "add learner":
-        return (f"{ctl} member add {q(new.name)} --learner --peer-urls={','.join(new.config.peer_urls)}",)
+def _remove_member(plan: Plan) -> tuple[str, ...]:
+    return (f"{_ctl(plan.speaker.config.endpoint, plan.speaker)} member remove {plan.replaces:x}",)
+
+
+def _add_learner(plan: Plan) -> tuple[str, ...]:
+    new, ctl = plan.replaced, _ctl(plan.speaker.config.endpoint, plan.speaker)
+    return (f"{ctl} member add {q(new.name)} --learner --peer-urls={','.join(new.config.peer_urls)}",)
+
+
+def _promote(plan: Plan) -> tuple[str, ...]:
+    ctl = _ctl(plan.speaker.config.endpoint, plan.speaker)
     return (f"{ctl} member promote ID  # the id of the new member; again until it has caught up",)
 
 
@@ -305,6 +329,39 @@ def restore_command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
     if here and plan.bump:
         argv += ["--bump-revision", str(plan.bump), "--mark-compacted"]
     return argv
+
+
+OF_A_MEMBER: dict[StepKind, Callable[[Plan, PlanMember], tuple[str, ...]]] = {
+    "lock": _lock,
+    "bring tools": _bring_tools,
+    "fence": _fence,
+    "copy aside": _copy_aside,
+    "build source": _build,
+    "restore beside": _restore,
+    "preflight": _preflight,
+    "set aside": _set_aside,
+    "move in": _move_in,
+    "configure": _configure,
+    "start": _start,
+    "unlock": _unlock,
+}
+OF_A_HOST: dict[StepKind, Callable[[Plan, PlanHost], tuple[str, ...]]] = {
+    "stop services": _stop_services,
+    "start services": _start_services,
+}
+OF_ALL: dict[StepKind, Callable[[Plan], tuple[str, ...]]] = {
+    "look again": _look_again,
+    "the operator's word": _word,
+    "ship": _ship,
+    "wait for a leader": _wait_for_a_leader,
+    "prove": _prove,
+    "save snapshot": _save_snapshot,
+    "finish snapshot": _finish_snapshot,
+    "remove member": _remove_member,
+    "add learner": _add_learner,
+    "promote": _promote,
+}
+"""By hand: of each kind of step either a member's, a host's, or all members' at once. None is answered for by another."""
 
 
 def as_text(plan: Plan) -> str:

@@ -24,6 +24,9 @@ from requorum.verdict.values import Source
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 BEGIN, DONE, FAILED, UNDONE = "begin", "done", "failed", "undone"
+MOVES_DATA = ("set aside", "move in", "configure", "start")
+"""Steps that move a member's data, or let its etcd write to it."""
+
 FINISHED, ROLLING_BACK, ROLLED_BACK = "finished", "rolling back", "rolled back"
 _ONE_WAY = ("", FINISHED, ROLLING_BACK, ROLLED_BACK)
 """A run's state never goes back: of what several machines wrote down, the furthest counts, in whatever order it is read."""
@@ -120,8 +123,9 @@ class Journal:
     @property
     def data_moved(self) -> bool:
         """Whether a step that moves or starts a member's data has begun."""
-        kinds = ("set aside", "move in", "configure", "start")
-        return any(step.id in self.begun for phase in self.plan.phases for step in phase.steps if step.kind in kinds)
+        return any(
+            step.id in self.begun for phase in self.plan.phases for step in phase.steps if step.kind in MOVES_DATA
+        )
 
 
 def _decision(seen: Any) -> Decision | None:

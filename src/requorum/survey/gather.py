@@ -23,6 +23,7 @@ from requorum.etcdfiles import datadir
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import net, units
 from requorum.hosts.connection import Connection, Connections, Here
+from requorum.hosts.location import location
 from requorum.inventory.inventory import Host, Inventory
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
 from requorum.survey import at_hand, compared, comparing, disks, forking, live, looking, merging, without_python
@@ -403,10 +404,10 @@ def _port_of(url: str) -> int:
 
 def read_snapshot(named: str, connections: Connections | None, *, in_full: bool) -> SnapshotEvidence:
     """A snapshot file: on this machine, or ``HOST:PATH`` on a host of the inventory."""
-    host, colon, path = named.partition(":")
-    if colon and connections is not None and host in connections.names() and path.startswith("/"):
+    place = location(named, connections.names() if connections is not None else ())
+    if connections is not None and place.host and place.whole:
         try:
-            return connections[host].call(disks.read_snapshot, path, host, in_full=in_full)
+            return connections[place.host].call(disks.read_snapshot, place.path, place.host, in_full=in_full)
         except Unreachable as err:
-            return SnapshotEvidence(path=path, host=host, db=Unknown(unknown=err.message))
+            return SnapshotEvidence(path=place.path, host=place.host, db=Unknown(unknown=err.message))
     return disks.read_snapshot(named, "", in_full=in_full)
