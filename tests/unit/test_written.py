@@ -75,3 +75,13 @@ def test_disks_that_end_before_what_etcd_wrote() -> None:
     assert "the journal of etcd.service) says that entry 101 was committed, and the disks end at 100" in verdict(101, 0)
     assert "revision 150 was served (m1's etcd (the journal of etcd.service) says so)" in verdict(0, 150)
     assert verdict(101, 150, member=7) == "start as is", "another life of it: a recovery that was rolled back"
+
+
+def test_a_log_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """One that is not there is none; one that is, and cannot be read, may tell of a loss."""
+    assert written.read(("file", str(tmp_path / "none.log"))) == Written()
+    told = written.read(("file", str(tmp_path)))
+    assert told.unread == f"{tmp_path} cannot be read: not a regular file"
+    member = replace(evidence.sound(1), around=Around(written=told))
+    (finding,) = [one for one in decide(evidence.survey(member)).findings if "is not held against its disk" in one.text]
+    assert (finding.level, finding.subject) == ("info", "m1")

@@ -19,6 +19,7 @@ from requorum.hosts.bounds import made_of_parts, within
 FENCE = "90-requorum-fence.conf"
 SETTINGS = "80-requorum.conf"
 FIRST_START = "95-requorum-first-start.conf"
+NO_JOURNAL = "its journal cannot be read"
 MARK = "# fenced by requorum run "
 BEFORE = "# before: "
 STOP_SECONDS = 120.0
@@ -344,7 +345,7 @@ def log(name: str, lines: int, seconds: float = 0.0, invocation: str = "") -> st
     try:
         return programs.run(argv, seconds=30.0).out
     except programs.ProgramError as err:
-        return f"its journal cannot be read: {err}"
+        return f"{NO_JOURNAL}: {err}"
 
 
 def _before(name: str) -> Path:

@@ -96,12 +96,14 @@ class Unread:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
     """The last entry that a member's etcd knew to be committed, and the highest revision that it had, by what it wrote in its
-    own log (``where``) since its last start, as member ``member_id``; 0 where it wrote of none."""
+    own log (``where``) since its last start, as member ``member_id``; 0 where it wrote of none. ``unread``: why that log, which
+    is there, could not be read."""
 
     member_id: int = 0
     index: int = 0
     revision: int = 0
     where: str = ""
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,17 +37,22 @@ _SAID = (
 
 def read(source: Sequence[str]) -> Written:
     """``source``: ("unit", its name), ("pod", its namespace, name and container) or ("file", the path of its log); nothing
-    where there is none, or it cannot be read."""
+    where there is none."""
     if not source:
         return Written()
     kind, *names = source
     if kind == "unit":
-        return told(units.log(names[0], LINES).splitlines(), f"the journal of {names[0]}")
+        journal = units.log(names[0], LINES)
+        if journal.startswith(units.NO_JOURNAL):
+            return Written(unread=journal)
+        return told(journal.splitlines(), f"the journal of {names[0]}")
     path = podlogs.newest(*names) if kind == "pod" else Path(names[0])
     try:
         end = files.read_end(path, BYTES) if path is not None else b""
-    except OSError:
+    except FileNotFoundError:
         end = b""
+    except OSError as err:
+        return Written(unread=f"{path} cannot be read: {err.strerror}")
     lines = end.decode(errors="replace").splitlines()
     return told([line.split(" ", 3)[-1] for line in lines] if kind == "pod" else lines, str(path))
 

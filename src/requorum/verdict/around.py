@@ -80,6 +80,8 @@ def _of(member: MemberEvidence, found: Around) -> Iterator[tuple[str, str]]:
     if found.unread:
         named = _some([f"{one.path} ({one.why})" for one in found.unread])
         yield "warning", f"not looked at: {named}"
+    if found.written.unread:
+        yield "info", f"{found.written.unread}: what its etcd wrote there is not held against its disk"
 
 
 def _some(words: Sequence[str]) -> str:
