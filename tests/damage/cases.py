@@ -347,8 +347,8 @@ def _judge(
                 if any("value flipped" in some for some in wanted.values())
                 else [f"a tie without a difference: {said}"]
             )
-        if verdict.kind == "undecided" and verdict.sources and not majority:
-            return []  # a db that lost its log may be of a leader that others had deposed: the operator says which to keep
+        if verdict.sources and not majority and "the db is of another life than the logs" in verdict.summary:
+            return []  # of a leader that others had deposed only the log may be left, and of those only dbs
         reaching = [one for one in whole if _reaches_back(killed, one)]
         return [f"nothing could be done although {sound} and {reaching} are whole: {said}"] if sound or reaching else []
     if majority and lost:

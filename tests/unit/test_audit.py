@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from requorum.survey.evidence import Fork, MergedLog, Piece, Run, Survey, Tail, Unknown
+from requorum.survey.evidence import Fork, LogEvidence, MergedLog, Piece, Run, Survey, Tail, Unknown
 from requorum.verdict.audit import audit_source, audit_start
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Loss, Source, StartAsIs
@@ -137,3 +137,10 @@ def test_a_leader_that_was_removed(ends: tuple[int, int, int], who: str) -> None
     found = survey(removed, rest[0], *unread)
     said = audit_source(found, claimed(found, "m2: db + own log"))
     assert "lacks 3 entries that m1 still hold" in said, "too few are left that say that they lack it"
+    lossy = []
+    for one in rest:
+        assert isinstance(one.log, LogEvidence)
+        lossy.append(dataclasses.replace(one, log=dataclasses.replace(one.log, commit=one.log.last_index + 1)))
+    found = survey(removed, *lossy)
+    said = audit_source(found, claimed(found, "m2: db + own log"))
+    assert "lacks 3 entries that m1" in said, "logs that end before their own commit have lost more than that"

@@ -814,6 +814,33 @@ def test_a_forced_cluster_of_one_whose_log_the_others_only_begin() -> None:
         assert "was it forced?" in verdict.summary
 
 
+def test_a_cluster_of_one_whose_log_begins_when_it_was_alone() -> None:
+    """A .snap was taken since: nothing tells how the others left, and one of them does not know that it did."""
+    begins = dataclasses.replace(log(1, 300, first=201, sets=voters((200, (1,)))), reads_from=200)
+    alone = member(1, db(300, revision=290, of=peers(1)), begins)
+    verdict = decide(survey(alone, sound(2), lost(3)))
+    mine = [one for one in verdict.sources if one.member == "m1"]
+    assert mine
+    assert all("has been alone since before entry 200" in one.loss.unproven for one in mine)
+    serving = dataclasses.replace(alive(1), raft_index=300, revision=290, members=peers(1))
+    verdict = decide(survey(dataclasses.replace(alone, live=serving), sound(2), lost(3)))
+    assert (verdict.rule, verdict.kind) == ("B", values.UNDECIDED), verdict.summary
+    by_itself = decide(survey(alone))
+    assert not any("has been alone" in one.loss.unproven for one in by_itself.sources)
+
+
+def test_who_was_emptied_since_tells_nothing_of_what_was_thrown_away() -> None:
+    """Two beside a forced third, one of them begun anew under its old id: what it held before it does not tell."""
+    second, third = sound(2), sound(3)
+    assert isinstance(second.log, LogEvidence)
+    assert isinstance(third.log, LogEvidence)
+    second = dataclasses.replace(second, log=dataclasses.replace(second.log, founders=THREE))
+    anew = dataclasses.replace(third, log=dataclasses.replace(third.log, born_term=2))
+    assert not decide(survey(made_alone(1), second, third)).sources[0].loss.unproven
+    doubted = decide(survey(made_alone(1), second, anew)).sources
+    assert all("--force-new-cluster" in one.loss.unproven for one in doubted)
+
+
 def test_members_that_were_removed_one_by_one() -> None:
     """By the book: the cluster went on between, or behind the last of them in the same term."""
     for sets in (voters((0, THREE), (90, (1, 2)), (102, (1,))), voters((0, THREE), (101, (1, 2)), (102, (1,)))):

@@ -62,29 +62,6 @@ def applied_alike(
     return max(known_commit(other), db.consistent_index if term and term == db.term else 0)
 
 
-def forced(log: LogEvidence) -> tuple[int, tuple[int, ...]]:
-    """The entry from which on a log throws all other voters out, one in each entry, at the very end of a term, and who voted
-    before: what ``--force-new-cluster`` writes before it starts. (0, ()) where it does not.
-
-    It throws away, too, what the member does not know to be committed; that others may have acknowledged. An operator who
-    removes members one by one leaves the same only if the last one is restarted before its cluster has written anything.
-    etcd's source: etcdserver/raft.go, restartAsStandaloneNode and createConfChangeEnts.
-    """
-    sets = log.voter_sets
-    if len(sets) < 2 or sets[-1].voters != (log.member_id,):
-        return 0, ()
-    first = len(sets) - 1
-    while first > 1 and sets[first - 1].index == sets[first].index - 1 and log.member_id in sets[first - 1].voters:
-        if len(sets[first - 2].voters) != len(sets[first - 1].voters) + 1:
-            break
-        first -= 1
-    before = sets[first - 1].voters
-    at_an_end = any(run.last == sets[-1].index for run in log.runs) and log.last_index > sets[-1].index
-    if log.member_id not in before or len(before) != len(sets) - first + 1 or not at_an_end:
-        return 0, ()
-    return sets[first].index, before
-
-
 def _terms_differ(one: Sequence[TermRun], other: Sequence[TermRun]) -> int:
     found = 0
     for mine in one:

@@ -199,7 +199,11 @@ def _unheard_from(log: LogEvidence, ours: Sequence[LogEvidence]) -> int:
     if not in_force or log.member_id in in_force[-1].voters or not in_force[-1].voters:
         return 0
     voters = dict.fromkeys(in_force[-1].voters, 0)
-    read = [one for one in ours if one.member_id in voters and one.end_is_read and not one.blank]
+    read = [
+        one
+        for one in ours
+        if one.member_id in voters and one.end_is_read and not one.blank and one.commit <= one.last_index
+    ]  # one that ends before its own commit has lost more than that
     for one in read:
         voters[one.member_id] = max(voters[one.member_id], one.last_index)
     lowest = len(voters) // 2  # so many may hold more, and it is no majority

@@ -69,7 +69,7 @@ def decide(survey: Survey) -> Verdict:
     bare = _nothing_left(case, cases)
     if asked or lives or altered or bare:
         histories = "open"
-    strays = () if alive.led else _strays(survey)
+    strays = () if alive.led else _strays(survey, cases)
     several = (bool(cluster.ambiguous) and not cluster.tie) or (bool(strays) and not any(one.sources for one in cases))
     undecided = several or bool(cluster.tie) or histories == "open"
     sources = _all_sources(cases, cluster.ambiguous or bare) if undecided and len(cases) > 1 else case.sources or strays
@@ -230,10 +230,16 @@ def _altered_ahead(case: _Case) -> str:
     return ""
 
 
-def _strays(survey: Survey) -> tuple[Source, ...]:
-    """The dbs of disks that do not count, for when nothing else is left: a removed member's, an impostor's, a copy's."""
+def _strays(survey: Survey, cases: Sequence[_Case]) -> tuple[Source, ...]:
+    """The dbs of disks that do not count, for when it is the operator's to decide: a removed member's, an impostor's, a copy's.
+    Where there is no source at all, every db that can be read."""
+    counted = {one.name for case in cases if case.sources for one in case.cluster.counted}
     why = "its disk does not count as one of this cluster's"
-    found = [last_resort(one, why) for one in survey.members if isinstance(one.db, DbEvidence) and one.db.sound]
+    found = [
+        last_resort(one, why)
+        for one in survey.members
+        if isinstance(one.db, DbEvidence) and one.db.sound and one.name not in counted
+    ]
     return tuple(sorted(found, key=lambda one: (-one.revision, one.id)))
 
 

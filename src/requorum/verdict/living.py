@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from requorum.survey.evidence import DbEvidence, Footing, LiveEvidence, LogEvidence, MemberEvidence, Survey
-from requorum.survey.lineage import forced, fork_of, known_commit
+from requorum.survey.lineage import fork_of, known_commit
 from requorum.survey.runs import count, within
+from requorum.verdict.alone import serves_alone
 from requorum.verdict.membership import Electorate
 from requorum.verdict.witnesses import majority
 
@@ -55,7 +56,7 @@ def living(survey: Survey, cluster: Electorate) -> Living:
         )
         return Living(led=tuple(led), alive=alive, conflict="false quorum", text=text)
     stopped = [one for one in members if one not in led]
-    text = _forgotten(stopped, led, survey) or _forced(stopped, led)
+    text = _forgotten(stopped, led, survey) or serves_alone(stopped, led)
     if text:
         return Living(led=tuple(led), alive=alive, conflict="false quorum", text=text)
     return Living(led=tuple(led), alive=alive, conflict="none", text="")
@@ -134,21 +135,6 @@ def _forgotten(stopped: Sequence[MemberEvidence], led: Sequence[MemberEvidence],
             return (
                 f"{one.name}'s disk is ahead of what serves: its db holds revision {db.revision}, and {names}, which serve, "
                 f"have lost what is beyond {revision}"
-            )
-    return ""
-
-
-def _forced(stopped: Sequence[MemberEvidence], led: Sequence[MemberEvidence]) -> str:
-    """How a member that serves alone threw the others out, whose disks are still there."""
-    for one in led:
-        index, before = forced(one.log) if isinstance(one.log, LogEvidence) else (0, ())
-        others = [two for two in stopped if not isinstance(two.log, LogEvidence) or two.log.member_id in before]
-        known = {peer.id for peer in _live(one).members}
-        if index and others and len(known) == 1:
-            return (
-                f"{one.name} serves as a cluster of 1: entry {index} and what follows it threw {len(before) - 1} others out at "
-                f"once, as --force-new-cluster does, and what it did not know to be committed with them; "
-                f"{' and '.join(two.name for two in others)} may hold that: was it forced?"
             )
     return ""
 

@@ -18,11 +18,12 @@ from typing import Literal
 
 from requorum.survey.around_values import Around
 from requorum.survey.evidence import DbEvidence, Fork, LogEvidence, MemberEvidence, MergedLog, Run, Tail, VoterSet
-from requorum.survey.lineage import agrees, forced, fork_of, known_commit
+from requorum.survey.lineage import agrees, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
+from requorum.verdict import alone
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
-from requorum.verdict.witnesses import majority, read_to_end, runs_now
+from requorum.verdict.witnesses import majority, runs_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ def newest_of(
     """Compute it from the members that count, and from what lies beside any member's data dir."""
     logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
     highest = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
-    unproven = _unproven(cluster, forks) or _forced(cluster, members)
+    unproven = _unproven(cluster, forks) or alone.unproven(cluster, members)
     blank = Newest(log=highest, last=0, point=Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
     best = blank.point
     for member in cluster.counted:
@@ -133,33 +134,6 @@ def newest_of(
     )
     reach = best.revision + behind(newest, best.index)[0]
     return newest if newest.apart else replace(newest, apart=_before_a_restore(cluster, members, reach))
-
-
-def _forced(cluster: Electorate, members: Sequence[MemberEvidence]) -> str:
-    """Why acknowledged writes may be gone that a member threw away when it was made a cluster of its own: too few of those that
-    voted before are there to show what else they had. Where they hold anything behind it, that is another history."""
-    head = cluster.head
-    index, before = forced(head.log) if head is not None and isinstance(head.log, LogEvidence) else (0, ())
-    if not index or head is None:
-        return ""
-    read = {
-        one.log.member_id
-        for one in members
-        if one is not head
-        and isinstance(one.log, LogEvidence)
-        and one.log.cluster_id == cluster.cluster_id
-        and one.log.member_id in before
-        and one.log.end_is_read
-        and not one.log.blank
-    }
-    wanted = len(before) - majority(len(before)) + 1
-    if len(read) >= wanted:
-        return ""
-    return (
-        f"{head.name} threw {len(before) - 1} others out at once at entry {index}, as --force-new-cluster does, and with them "
-        f"what it did not know to be committed; of those that voted before, {len(read)} can tell what that was, and {wanted} "
-        f"are needed"
-    )
 
 
 def _before_a_restore(cluster: Electorate, members: Sequence[MemberEvidence], reach: int) -> str:
@@ -375,10 +349,11 @@ def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
     if not cluster.voters:
         return "no log tells who votes"
     before = _before_forks(cluster, forks)
+    founders = alone.founders_of((*cluster.counted, *cluster.rivals))
     for each in (*cluster.standing, *before):
         read = cluster.read(each.voters)
-        if each in before:
-            read |= _read_of_others(cluster, each.voters)
+        if each in before:  # what other histories hold is counted, wherever it leads
+            read |= alone.tell_all(cluster.rivals, each.voters, founders)
         if len(read) < majority(len(each.voters)):
             return (
                 f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
@@ -397,21 +372,6 @@ def _before_forks(cluster: Electorate, forks: Sequence[Fork]) -> tuple[VoterSet,
         before = [one for one in cluster.head.log.voter_sets if one.index < at]
         out += before[-1:]
     return tuple(out)
-
-
-def _read_of_others(cluster: Electorate, voters: Sequence[int]) -> set[int]:
-    """The voters whose logs tell another history, and were read to their end: what they hold is counted, wherever it leads. One
-    that was begun anew, or whose member was forced to be alone, does not tell all that was there before."""
-    return {
-        one.log.member_id
-        for one in cluster.rivals
-        if isinstance(one.log, LogEvidence)
-        and one.log.member_id in voters
-        and read_to_end(one)
-        and not one.log.blank
-        and one.log.born_term <= 1
-        and not forced(one.log)[0]
-    }
 
 
 def supported(cluster: Electorate, forks: Sequence[Fork]) -> bool:
