@@ -39,7 +39,7 @@ def ask_on(requorum: Requorum, children: "list[subprocess.Popen[bytes]]") -> Ask
                         break
                     screen += read
                 if answered < times and screen.replace(b"\r\n", b" ").count(b"to go on") > answered:
-                    time.sleep(0.3)
+                    time.sleep(0.3)  # as a person does: what is typed before the prompt reads may be thrown away
                     os.write(master, answer)
                     answered += 1
                     deadline = time.monotonic() + 20 if answered == times else deadline

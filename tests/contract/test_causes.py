@@ -36,8 +36,10 @@ def test_a_death_of_now(deployment: ProcessDeployment, etcd_dir: Path, tmp_path:
 def test_one_that_says_nothing(deployment: ProcessDeployment, tmp_path: Path) -> None:
     """Started, and silent; and a log that was begun anew since is read from its beginning."""
     process.start(Here(), deployment, Path("/bin/true"))
-    time.sleep(0.3)
-    assert "has written nothing to its log" in process.dead(Here(), deployment, [tmp_path / "data"])
+    deadline = time.monotonic() + 20
+    while "has written nothing to its log" not in (said := process.dead(Here(), deployment, [tmp_path / "data"])):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.05)
     deployment.log_file.write_text("panic: new\n")
     assert process.dead(Here(), deployment, [tmp_path / "data"]).startswith("panic: new")
 

@@ -21,7 +21,7 @@ from requorum.survey.evidence import (
     Survey,
     Unknown,
 )
-from requorum.verdict.values import Finding
+from requorum.verdict.values import Finding, Level
 
 SHOWN = 5
 PURGE_SECONDS = 30
@@ -41,10 +41,10 @@ def findings(survey: Survey) -> list[Finding]:
             out.append(Finding(level="danger", subject=member.name, text=text))
         if isinstance(found, Unknown):
             continue
-        out += [Finding(level=level, subject=member.name, text=text) for level, text in _of(member, found)]  # type: ignore[arg-type]
+        out += [Finding(level=level, subject=member.name, text=text) for level, text in _of(member, found)]
     if keys := v2_keys(survey):
-        level = "warning" if any(_serves(one) for one in survey.members) else "danger"
-        out.append(Finding(level=level, subject="cluster", text=f"{keys}: {_V2}"))  # type: ignore[arg-type]
+        how_bad: Level = "warning" if any(_serves(one) for one in survey.members) else "danger"
+        out.append(Finding(level=how_bad, subject="cluster", text=f"{keys}: {_V2}"))
     return out
 
 
@@ -67,7 +67,7 @@ def _serves(member: MemberEvidence) -> bool:
     return isinstance(member.live, LiveEvidence) and bool(member.live.leader)
 
 
-def _of(member: MemberEvidence, found: Around) -> Iterator[tuple[str, str]]:
+def _of(member: MemberEvidence, found: Around) -> Iterator[tuple[Level, str]]:
     if found.held:
         yield "danger", _held(member, found)
     for folder in found.folders:
@@ -90,7 +90,7 @@ def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:SHOWN]) + more
 
 
-def _files(member: MemberEvidence, found: Around) -> Iterator[tuple[str, str]]:
+def _files(member: MemberEvidence, found: Around) -> Iterator[tuple[Level, str]]:
     """What lies in the data dir or beside it file by file."""
     for one in found.files:
         if one.kind == CUT_OFF_LOG:
@@ -114,7 +114,7 @@ def _holds(one: FoundFile | FoundFolder) -> str:
     return f"revision {one.revision}{index}"
 
 
-def _folder(member: MemberEvidence, folder: FoundFolder) -> tuple[str, str]:
+def _folder(member: MemberEvidence, folder: FoundFolder) -> tuple[Level, str]:
     log = member.log if isinstance(member.log, LogEvidence) else None
     db = member.db if isinstance(member.db, DbEvidence) else None
     whose = f"of member {folder.member_id:x}" if folder.member_id else "of a member"

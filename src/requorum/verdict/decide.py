@@ -80,8 +80,8 @@ def decide(survey: Survey) -> Verdict:
     rule = rule_for(
         Facts(
             clusters="several" if several else "one",
-            alive=alive.alive,  # type: ignore[arg-type]
-            conflict=alive.conflict,  # type: ignore[arg-type]
+            alive=alive.alive,
+            conflict=alive.conflict,
             data="tie" if cluster.tie else "same",
             histories=histories,
             start="can" if start is not None else "cannot",
@@ -96,7 +96,7 @@ def decide(survey: Survey) -> Verdict:
     why = _refusals(survey, cluster, rule.outcome)
     summary, proof = _told(rule.letter, survey, case, cases, alive, start, sources, why_not_start, found, doubt)
     return Verdict(
-        kind=rule.outcome,  # type: ignore[arg-type]
+        kind=rule.outcome,
         cluster=cluster_name(survey.cluster, cluster.cluster_id),
         cluster_id=cluster.cluster_id,
         probable=not survey.verified,

@@ -13,6 +13,7 @@ from requorum.survey.lineage import fork_of, known_commit
 from requorum.survey.runs import count, within
 from requorum.verdict.alone import serves_alone
 from requorum.verdict.membership import Electorate
+from requorum.verdict.rules import Alive, Conflict
 from requorum.verdict.witnesses import majority
 
 IN_FLIGHT = 16
@@ -25,8 +26,8 @@ class Living:
     ``conflict``: none, false quorum or different data, told in ``text``."""
 
     led: tuple[MemberEvidence, ...]
-    alive: str
-    conflict: str
+    alive: Alive
+    conflict: Conflict
     text: str
 
 
@@ -44,7 +45,7 @@ def living(survey: Survey, cluster: Electorate) -> Living:
     ids = {_live(one).member_id for one in led if not _live(one).learner}
     voters = cluster.voters or tuple(range(len(members)))
     quorum = len(ids & set(cluster.voters) if cluster.voters else ids) >= majority(len(voters))
-    alive = "led" if not quorum else "all" if len(led) == len(survey.members) else "quorum"
+    alive: Alive = "led" if not quorum else "all" if len(led) == len(survey.members) else "quorum"
     text = _different(led)
     if text:
         return Living(led=tuple(led), alive=alive, conflict="different data", text=text)

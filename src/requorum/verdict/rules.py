@@ -10,6 +10,8 @@ from typing import Literal
 from requorum.verdict import values
 
 ANY = ""
+Alive = Literal["none", "led", "quorum", "all"]
+Conflict = Literal["none", "false quorum", "different data"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,8 @@ class Facts:
     """
 
     clusters: Literal["one", "several"]
-    alive: Literal["none", "led", "quorum", "all"]
-    conflict: Literal["none", "false quorum", "different data"]
+    alive: Alive
+    conflict: Conflict
     data: Literal["same", "tie"]
     histories: Literal["one", "decided", "open"]
     start: Literal["can", "cannot"]
@@ -41,7 +43,7 @@ class Rule:
     """A row: the facts that it is for (several values of one fact are separated by ``|``), the outcome, and why."""
 
     letter: str
-    outcome: str
+    outcome: values.Outcome
     why: str
     clusters: str = ANY
     alive: str = ANY
@@ -73,7 +75,7 @@ RULES = (
     Rule(
         letter="B",
         outcome=values.UNDECIDED,
-        why="a quorum serves that has forgotten what a stopped disk proves to be committed: whoever replaces that disk "
+        why="what serves has forgotten, or may have thrown away, what a stopped disk holds: whoever replaces that disk "
         "destroys what is left",
         clusters="one",
         alive=_LIVES,

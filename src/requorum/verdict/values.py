@@ -1,16 +1,18 @@
 """What a verdict is made of: frozen, versioned, serialisable."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from requorum.survey.evidence import Comparison, Piece, Run
 
-HEALTHY = "healthy"
-START_AS_IS = "start as is"
-REPLACE_MEMBERS = "replace members"
-REBUILD = "rebuild"
-NOTHING = "nothing to rebuild from"
-UNDECIDED = "undecided"
+Outcome = Literal["healthy", "start as is", "replace members", "rebuild", "nothing to rebuild from", "undecided"]
+Level = Literal["info", "warning", "danger"]
+HEALTHY: Final = "healthy"
+START_AS_IS: Final = "start as is"
+REPLACE_MEMBERS: Final = "replace members"
+REBUILD: Final = "rebuild"
+NOTHING: Final = "nothing to rebuild from"
+UNDECIDED: Final = "undecided"
 
 OWN_LOG = "own log"
 BARE_DB = "bare db"
@@ -22,7 +24,7 @@ SNAPSHOT = "snapshot"
 class Finding:
     """Something that the operator should know about a member or a file. ``level``: info, warning or danger."""
 
-    level: Literal["info", "warning", "danger"]
+    level: Level
     subject: str
     text: str
 
@@ -159,7 +161,7 @@ class Verdict:
     """
 
     schema: Literal["requorum/Verdict/v1"] = "requorum/Verdict/v1"
-    kind: Literal["healthy", "start as is", "replace members", "rebuild", "nothing to rebuild from", "undecided"]
+    kind: Outcome
     cluster: str
     cluster_id: int
     probable: bool
