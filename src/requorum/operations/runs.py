@@ -91,7 +91,10 @@ def _gate_members(journal: Journal, connections: Connections) -> None:
                 hint="its disk may be all there is: replace the member, or roll back, before cleaning up",
             )
         if held := lock.read(host, member):
-            raise Refused(f"{member.name} is locked by run {held.get('run')}")
+            other = held.get("run")
+            raise Refused(
+                f"{member.name} is locked by run {other}", hint=f"requorum resume {other}, or requorum rollback {other}"
+            )
 
 
 def _gate_old_data(journal: Journal, connections: Connections) -> None:
@@ -101,7 +104,11 @@ def _gate_old_data(journal: Journal, connections: Connections) -> None:
     for member in journal.plan.members:
         for folder in (f"{work_of(member, journal.plan.run)}/old", f"{wal_work_of(member, journal.plan.run)}/old-wal"):
             if connections[member.host].call(files.names_in, Path(folder)):
-                raise Refused(f"{folder} still holds {member.name}'s old data, although the run was rolled back")
+                raise Refused(
+                    f"{folder} still holds {member.name}'s old data, although the run was rolled back",
+                    changed="nothing was removed",
+                    hint="look at it: put it back by hand, or move it to where you want it, then type the command again",
+                )
 
 
 def _remove(journal: Journal, connections: Connections) -> list[str]:
