@@ -64,6 +64,13 @@ def test_an_entry_whose_guard_did_not_hold() -> None:
     found = dataclasses.replace(found, members=(*found.members[:2], third))
     known = dataclasses.replace(found, merged=(merged,))
     assert audit_source(known, claimed(known, name)) == ""
+    twice = dataclasses.replace(found.members[1], log=log(2, 101, hole=50), tail=third.tail)
+    both = dataclasses.replace(known, members=(found.members[0], twice, third))
+    assert audit_source(both, claimed(both, name)) == "", (
+        "m2 holds the same entry, of which the replay of m3's log tells"
+    )
+    other = dataclasses.replace(both, forks=(Fork(index=101, term=2, groups=(("m2",), ("m3",))),))
+    assert "lacks 1 entries that m2 still" in audit_source(other, claimed(known, name)), "m2's is another entry"
     doubtful = dataclasses.replace(merged, tail=dataclasses.replace(tail, doubts=("a range",)))
     assert audit_source(dataclasses.replace(found, merged=(doubtful,)), claimed(found, name))
 

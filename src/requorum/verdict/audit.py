@@ -124,25 +124,43 @@ def _judged(survey: Survey, choice: _Choice) -> str:
 
 def _quiet(name: str, survey: Survey) -> list[int]:
     """Entries of a member's log that wrote nothing (their guards did not hold), by every replay without a doubt onto a db that
-    neither its own log nor most of the others contradict."""
+    neither its own log nor most of the others contradict. What was replayed need not lie in this log, if the same does."""
     fit = {one.name for one in survey.members if not (_contradicted(one) or _outvoted(one, survey))} | {""}
     tails = [
-        (one.tail, [(1, one.tail.to_index)])
+        (one.tail, [(one.name, 1, one.tail.to_index)])
         for one in survey.members
-        if one.name == name and name in fit and isinstance(one.tail, Tail)
+        if one.name in fit and isinstance(one.tail, Tail)
     ]
     for merged in survey.merged:
         if merged.base in fit and all(piece.proven for piece in merged.pieces):
-            tails.append((merged.tail, [(one.first, one.last) for one in merged.pieces if one.member == name]))
+            tails.append((merged.tail, [(one.member, one.first, one.last) for one in merged.pieces]))
+    same = {one.name: _same(name, one.name, survey) for one in survey.members}
     replayed: set[int] = set()
     wrote: set[int] = set()
     for tail, parts in tails:
         if not tail.doubts:
-            for first, last in parts:
-                replayed.update(range(max(first, tail.from_index + 1), min(last, tail.to_index) + 1))
-            for run in tail.writes:
-                wrote.update(range(run.first, run.last + 1))
+            for member, first, last in parts:
+                for low, high in same[member]:
+                    replayed.update(range(max(first, low, tail.from_index + 1), min(last, high, tail.to_index) + 1))
+                    for run in tail.writes:
+                        wrote.update(range(max(first, low, run.first), min(last, high, run.last) + 1))
     return sorted(replayed - wrote)
+
+
+def _same(name: str, other: str, survey: Survey) -> list[_Span]:
+    """Where two members' logs hold the same entries."""
+    logs = [
+        one.log for at in (name, other) for one in survey.members if one.name == at and isinstance(one.log, LogEvidence)
+    ]
+    if len(logs) < 2 or logs[0].cluster_id != logs[1].cluster_id:
+        return []
+    parted = _parted(name, other, survey.forks)
+    return [
+        (max(one.first, two.first), min(one.last, two.last, parted - 1) if parted else min(one.last, two.last))
+        for one in logs[0].runs
+        for two in logs[1].runs
+        if one.term == two.term and one.last >= two.first and two.last >= one.first
+    ]
 
 
 def _contradicted(member: MemberEvidence) -> bool:
