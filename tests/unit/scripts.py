@@ -6,7 +6,7 @@ One line for each member, by words: ``m1 db 90 log 1-100``. Entry N writes revis
 - ``db N``: its db is at entry N; ``revision R`` where that is another, ``index I`` where it claims another index,
   ``moved N WHY`` and ``refuted WHY``: what the log says of that
 - ``log A-B``: its log; ``terms 1:2,95:3`` the terms from which entry on, ``commit C``, ``hole H``, ``end cut``, ``blank``,
-  ``born T``, ``id N``, ``voters 1,2``, ``learners 3``
+  ``born T``, ``id N``, ``voters 1,2``, ``learners 3``, ``forced N`` (from entry N on it votes alone)
 - ``alive R@I``: it answers with a leader, at revision R after entry I
 
 Other lines: ``fork 80: m1 | m2 m3`` (the logs differ from entry 80 on, though not in terms), ``snapshot N`` (a saved snapshot
@@ -110,6 +110,7 @@ def _member(number: int, words: list[str]) -> MemberEvidence:
             its_db = dataclasses.replace(its_db, footing=Footing(kind="moved", index=int(index), why=why))
         if "refuted" in said:
             its_db = dataclasses.replace(its_db, footing=Footing(kind="refuted", index=0, why=said["refuted"]))
+    forced = ((int(said["forced"]), (own,)),) if "forced" in said else ()
     if "log" in said:
         first, _, last = said["log"].partition("-")
         pairs = [one.split(":") for one in said["terms"].split(",")] if "terms" in said else []
@@ -121,7 +122,7 @@ def _member(number: int, words: list[str]) -> MemberEvidence:
             commit=int(said.get("commit", -1)),
             hole=int(said.get("hole", 0)),
             end=said.get("end", "clean"),
-            sets=voters((0, those), learners=learners),
+            sets=voters((0, those), *forced, learners=learners),
         )
         blank = "blank" in said
         its_log = dataclasses.replace(

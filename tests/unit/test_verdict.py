@@ -864,6 +864,23 @@ def test_a_leader_that_nobody_can_have_voted_for(other: int) -> None:
     assert all(bool(one.loss.unproven) == (other == 3) for one in verdict.sources)
 
 
+def test_two_disks_that_were_emptied_and_went_on_as_a_quorum() -> None:
+    """What the third knows to be committed, one of them must have held: its history proves no more than theirs does."""
+    anew = [(1, 2), (81, 4)]
+    others = [member(number, db(90), log(number, 100, terms=anew)) for number in (1, 3)]
+    found = survey(*others, member(2, db(150), log(2, 160, terms=[(1, 2), (81, 3)], commit=159)))
+    verdict = decide(found)
+    assert verdict.kind == "undecided"
+    assert all(one.loss.unproven for one in verdict.sources), "whichever is chosen"
+    said = next(one for one in verdict.sources if one.member == "m1").loss.unproven
+    assert said.startswith(
+        "m2 knows entry 159 to be committed, so a majority held it, but m1 and m3 hold another history"
+    )
+    alone = log(2, 160, terms=[(1, 2), (81, 3)], commit=159, sets=voters((0, (1, 2, 3)), (82, (2,))))
+    verdict = decide(survey(*others, member(2, db(150), alone)))
+    assert "hold another history" not in str(verdict.sources), "committed by itself alone"
+
+
 def test_a_db_of_a_later_term_than_the_only_log() -> None:
     """m1 led term 1 alone; m2's db is of term 2, and its log is gone: what it applied was committed, and m1 has not got it."""
     first = member(1, db(1, term=1), log(1, 11, terms=[(1, 1)], commit=1))

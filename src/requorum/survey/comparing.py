@@ -30,8 +30,9 @@ from requorum.survey.evidence import (
 from requorum.survey.lineage import applied_alike
 from requorum.survey.runs import count, within
 
-MOST_BROUGHT = 128 << 20
-"""Bytes: a larger log is not brought to the host of a db that its own does not tell of."""
+MOST_BROUGHT = 6 * (64 << 20)
+"""Bytes: a larger log is not brought to the host of a db that its own does not tell of. etcd keeps five WAL files of 64 MB
+(``--max-wals``) and the one that it writes: one that reaches back to the first entry is rarely larger."""
 _HELD = ("records", "start", "beyond", "refuted")
 """What a footing may be with nothing to be said against the index that the db gives itself but by its log."""
 _State = tuple[int, int] | None

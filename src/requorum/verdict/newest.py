@@ -21,6 +21,7 @@ from requorum.survey.evidence import DbEvidence, Fork, LogEvidence, MemberEviden
 from requorum.survey.lineage import agrees, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
 from requorum.verdict import alone
+from requorum.verdict.identity import member_id
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
 from requorum.verdict.witnesses import majority, runs_now
@@ -359,7 +360,36 @@ def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
                 f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
                 f"are needed: what only the others hold cannot be known"
             )
+    return _committed_elsewhere(cluster, forks)
+
+
+def _committed_elsewhere(cluster: Electorate, forks: Sequence[Fork]) -> str:
+    """That of two histories one was committed by voters whose logs tell the other now: then their disks went back in time, and
+    what they had held besides nobody knows. Empty where it was committed without them."""
+    pairs = [(one, cluster.counted) for one in cluster.rivals] + [(one, cluster.rivals) for one in cluster.counted]
+    for knows, others in pairs:
+        if not isinstance(knows.log, LogEvidence):
+            continue
+        commit = knows.log.commit
+        voters = next((one.voters for one in reversed(knows.log.voter_sets) if one.index <= commit), ())
+        without = {member_id(one): one.name for one in others if member_id(one) in voters and _lacks(one, knows, forks)}
+        parted = any(0 < fork_of(one, knows, forks) <= commit for one in others)
+        if parted and voters and len(voters) - len(without) < majority(len(voters)):
+            return (
+                f"{knows.name} knows entry {commit} to be committed, so a majority held it, but "
+                f"{' and '.join(sorted(without.values()))} hold another history now: disks went back in time, or were emptied, "
+                f"and what else was on them nobody knows"
+            )
     return ""
+
+
+def _lacks(one: MemberEvidence, knows: MemberEvidence, forks: Sequence[Fork]) -> bool:
+    """Whether a log has not got what another knows to be committed."""
+    if not isinstance(one.log, LogEvidence) or not isinstance(knows.log, LogEvidence):
+        return False
+    if 0 < fork_of(one, knows, forks) <= knows.log.commit:
+        return True
+    return one.log.end_is_read and one.log.last_index < knows.log.commit
 
 
 def _before_forks(cluster: Electorate, forks: Sequence[Fork]) -> tuple[VoterSet, ...]:
