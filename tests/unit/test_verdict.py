@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 
+from requorum.survey.around_values import CUT_OFF_LOG, Around, FoundFile
 from requorum.survey.evidence import (
     Comparison,
     DbEvidence,
@@ -15,6 +16,8 @@ from requorum.survey.evidence import (
     Fork,
     LogEvidence,
     MemberEvidence,
+    MergedLog,
+    Piece,
     Run,
     Stand,
     Survey,
@@ -301,6 +304,25 @@ class TestMembership:
         assert verdict.start.members == ("m2", "m4")
         assert "was removed" in findings(verdict, "m1")
         assert "tells another history" in findings(verdict, "m3")
+
+    @pytest.mark.parametrize("whole", [True, False])
+    def test_a_member_that_was_removed_as_another_was_forced(self, whole: bool) -> None:
+        """The last ones who voted before the histories part are four: the removed one is read as well, if its log tells of its
+        removal."""
+        sets = voters((0, (1, 2, 3, 4)), (96, (2, 3, 4)))
+        mine = sets if whole else sets[:1]
+        gone = member(1, db(90, of=peers(2, 3, 4)), log(1, 100 if whole else 95, commit=95 + whole, sets=mine))
+        those = [member(n, db(90, of=peers(2, 3, 4)), log(n, 100, commit=97, sets=sets)) for n in (2, 4)]
+        alone = voters((0, (1, 2, 3, 4)), (96, (2, 3, 4)), (97, (3, 4)), (98, (3,)))
+        theirs = log(3, 100, terms=[(1, 2), (99, 3)], commit=99, sets=alone)
+        theirs = dataclasses.replace(theirs, possible_writes=(Run(first=1, last=95),))
+        forced = member(3, db(90, of=peers(3)), theirs)
+        names = ("m1", "m2", "m4") if whole else ("m2", "m4")
+        fork = Fork(index=96, term=2, groups=(names, ("m3",)))
+        verdict = decide(dataclasses.replace(survey(gone, those[0], forced, those[1]), forks=(fork,)))
+        assert (verdict.start is not None) == whole, verdict.summary
+        assert verdict.basis is not None
+        assert bool(verdict.basis.unproven) != whole
 
     def test_two_clusters_of_equal_size(self) -> None:
         """Where no cluster has more disks than another, nothing is decided."""
@@ -862,6 +884,50 @@ def test_a_leader_that_nobody_can_have_voted_for(other: int) -> None:
     doubted = any("cannot have voted" in one.text for one in verdict.findings)
     assert doubted == (other == 3)
     assert all(bool(one.loss.unproven) == (other == 3) for one in verdict.sources)
+
+
+@pytest.mark.parametrize(("last", "unproven"), [(60, "so does what is left on m1"), (100, "")])
+def test_one_that_was_restored_by_hand_beside_one_that_lags(last: int, unproven: str) -> None:
+    """The restored disk lacks for sure what a majority held: whether the other one only lags cannot be told."""
+    alone = voters((0, (71, 72, 73)))
+    restored = member(1, db(9, revision=50), log(71, 9, cluster=FOREIGN, sets=alone), of=THREE)
+    found = survey(restored, member(2, db(50), log(2, last, commit=50)), member(3, db(90), log(3, 100, commit=99)))
+    verdict = decide(found)
+    assert unproven in str([one.text for one in verdict.findings])
+    assert verdict.kind == ("rebuild" if unproven else "start as is")
+    assert bool(verdict.sources[0].loss.unproven) == bool(unproven)
+
+
+def test_a_log_that_etcd_has_cut_off_before_what_its_db_holds() -> None:
+    """What is left of the log speaks against the db; but what it lacks is what was cut off, and more may have been."""
+    altered = Footing(kind="altered", index=100, why="its revision 102 is a write that no entry of the log made")
+    its_log = log(1, 100, sets=voters((0, (1,))))
+    only = member(1, dataclasses.replace(db(100, revision=102), footing=altered), its_log, of=(1,))
+    tail = Tail(from_index=0, to_index=100, to_term=2, revision=100, writes=(Run(first=1, last=100),), doubts=())
+    merged = MergedLog(follows="m1", base="", pieces=(Piece(member="m1", first=1, last=100, why=""),), tail=tail)
+    verdict = decide(dataclasses.replace(survey(only), merged=(merged,)))
+    assert verdict.sources[0].loss.at_most == 0
+    assert not verdict.sources[0].loss.unproven, "nothing has cut the log"
+    cut = FoundFile(path="/d/member/wal/0.wal.broken", kind=CUT_OFF_LOG, inside=True)
+    only = dataclasses.replace(only, around=Around(files=(cut,)))
+    verdict = decide(dataclasses.replace(survey(only), merged=(merged,)))
+    assert verdict.kind == "undecided"
+    assert "leads to revision 102; what can be rebuilt without it ends at 100" in verdict.summary
+    assert verdict.sources[0].loss.at_most == 2
+    assert "etcd has cut off the end of m1's log" in verdict.sources[0].loss.unproven
+    assert "any write that was acknowledged" not in str(verdict.proof)
+
+
+def test_what_only_the_second_computation_finds_is_in_the_table() -> None:
+    """Where the two do not agree, the operator chooses from losses that no disk contradicts."""
+    sets = voters((0, (1, 2, 3, 4)), (96, (2, 3, 4)))
+    gone = member(1, db(90), log(1, 103, commit=96, sets=sets), of=(1, 2, 3, 4))
+    left = member(4, db(90), log(4, 100, commit=96, sets=sets), of=(1, 2, 3, 4))
+    verdict = decide(survey(gone, lost(2), lost(3), left))
+    assert verdict.kind == "undecided"
+    assert "lacks 3 entries that m1 still hold" in verdict.summary
+    assert next(one for one in verdict.sources if one.id == "m4: db + own log").loss.at_most == 3
+    assert "m1" in [one.member for one in verdict.sources], "it is not counted, and can be chosen"
 
 
 def test_two_disks_that_were_emptied_and_went_on_as_a_quorum() -> None:

@@ -45,8 +45,18 @@ class _Choice:
 
 def audit_source(survey: Survey, source: Source) -> str:
     """What a source lacks beyond the loss that it was called with; empty when the two computations agree."""
+    return _audited(survey, source)[1]
+
+
+def missed(survey: Survey, source: Source) -> int:
+    """How many writes a source lacks by this computation beyond the loss that it was called with."""
+    count = _audited(survey, source)[0]
+    return max(count - source.loss.at_most, 0)
+
+
+def _audited(survey: Survey, source: Source) -> tuple[int, str]:
     if source.last_resort or not source.loss.known or source.kind == "snapshot":
-        return ""
+        return 0, ""
     logs = {one.name: one.log for one in survey.members if isinstance(one.log, LogEvidence)}
     pieces = [(one.member, one.first, one.last) for one in source.pieces]
     if not pieces and source.to_index > source.from_index:
@@ -85,7 +95,7 @@ def audit_start(survey: Survey, start: StartAsIs) -> str:
             revision=0,
             at_most=0,
         ),
-    )
+    )[1]
 
 
 def _clipped(log: LogEvidence, first: int, last: int) -> list[tuple[int, int, int]]:
@@ -96,8 +106,8 @@ def _clipped(log: LogEvidence, first: int, last: int) -> list[tuple[int, int, in
     ]
 
 
-def _judged(survey: Survey, choice: _Choice) -> str:
-    """Hold the choice against every log and every db."""
+def _judged(survey: Survey, choice: _Choice) -> tuple[int, str]:
+    """Hold the choice against every log and every db: how many writes it lacks, in words; 0 where that is within the promise."""
     logs = [(one.name, one.log) for one in survey.members if isinstance(one.log, LogEvidence)]
     base = next((log for name, log in logs if name == choice.base), None)
     ours = [log for _, log in logs if choice.cluster in (0, log.cluster_id)]
@@ -115,7 +125,7 @@ def _judged(survey: Survey, choice: _Choice) -> str:
     count = sum(_size(spans) for spans in lacking.values())
     if count > choice.at_most:
         at = min(first for spans in lacking.values() for first, _ in spans)
-        return (
+        return count, (
             f"{choice.name} was to lose at most {choice.at_most} writes, and lacks {count} entries that "
             f"{' and '.join(sorted(names))} still hold, from entry {at} on"
         )
@@ -281,10 +291,10 @@ def _parted(one: str, other: str, forks: Sequence[Fork]) -> int:
     return min(found, default=0)
 
 
-def _revisions(survey: Survey, choice: _Choice) -> str:
+def _revisions(survey: Survey, choice: _Choice) -> tuple[int, str]:
     """Whether some db holds records beyond what was promised."""
     if not choice.revision:
-        return ""
+        return 0, ""
     for one in survey.members:
         db = one.db
         if not isinstance(db, DbEvidence) or not db.sound or _outvoted(one, survey):
@@ -294,11 +304,11 @@ def _revisions(survey: Survey, choice: _Choice) -> str:
         if isinstance(db.footing, Footing) and db.footing.kind in ("refuted", "altered"):
             continue
         if db.last_revision > choice.revision + choice.at_most:
-            return (
+            return db.last_revision - choice.revision, (
                 f"{choice.name} comes to revision {choice.revision} and was to lose at most {choice.at_most} writes, but "
                 f"{one.name}'s db holds records up to revision {db.last_revision}"
             )
-    return ""
+    return 0, ""
 
 
 def _outvoted(member: MemberEvidence, survey: Survey) -> bool:

@@ -11,7 +11,7 @@ from requorum.survey.evidence import (
     Unknown,
 )
 from requorum.verdict import around, hazards, values, versions
-from requorum.verdict.audit import audit_source, audit_start
+from requorum.verdict.audit import audit_source, audit_start, missed
 from requorum.verdict.basis import basis
 from requorum.verdict.findings import member_findings, not_seen
 from requorum.verdict.living import IN_FLIGHT, Living, living
@@ -90,6 +90,10 @@ def decide(survey: Survey) -> Verdict:
             read="not all" if _unread(survey) or around.hidden(survey) else "all",
         )
     )
+    if doubt and rule.outcome == values.UNDECIDED:
+        listed = {one.member for one in sources if one.db}
+        more = missed(survey, sources[0]) if start is None else 0
+        sources = (*(_as_audited(one, more) for one in sources), *(one for one in strays if one.member not in listed))
     found = basis(case.newest, cluster)
     if rule.outcome != values.START_AS_IS:
         start = None
@@ -228,6 +232,16 @@ def _altered_ahead(case: _Case) -> str:
                 f"{best.revision} ({best.id})"
             )
     return ""
+
+
+def _as_audited(source: Source, more: int) -> Source:
+    """A source with the writes that only the second computation of the loss has found."""
+    if not more or not source.loss.known:
+        return source
+    why = f"computed a second time: {more} writes more, which other disks hold"
+    return replace(
+        source, loss=replace(source.loss, at_most=source.loss.at_most + more, exact=False, why=(*source.loss.why, why))
+    )
 
 
 def _strays(survey: Survey, cases: Sequence[_Case]) -> tuple[Source, ...]:

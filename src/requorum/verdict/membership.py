@@ -24,7 +24,7 @@ from requorum.survey.evidence import (
 )
 from requorum.survey.lineage import agrees, heads, known_commit
 from requorum.verdict.claims import Claims, check
-from requorum.verdict.identity import Identities, identities, member_id
+from requorum.verdict.identity import Identities, identities, member_id, recorded
 from requorum.verdict.values import Finding
 from requorum.verdict.witnesses import Witnesses, read_to_end, witnesses
 
@@ -39,8 +39,7 @@ class Electorate:
     what was acknowledged lies with them. The data of
     ``diverged`` members differs from what a majority holds: their logs count, their dbs do not. ``apart`` says which of those
     that differ made something else of the same log, if any: they may have acknowledged what the others do not hold.
-    ``removed`` are no members any more, but the db of each is what the log beside it wrote, record by record: it speaks for or
-    against another's, and a log can be replayed onto it.
+    ``gone`` tell this history, and are no members any more.
     """
 
     cluster_id: int
@@ -56,10 +55,16 @@ class Electorate:
     tie: str = ""
     head: MemberEvidence | None = None
     rivals: tuple[MemberEvidence, ...] = ()
-    removed: tuple[MemberEvidence, ...] = ()
+    gone: tuple[MemberEvidence, ...] = ()
     who: Identities
     claims: Claims
     seen: Witnesses
+
+    @property
+    def removed(self) -> tuple[MemberEvidence, ...]:
+        """Those of the ``gone`` whose db is what the log beside it wrote, record by record: it speaks for or against another's,
+        and a log can be replayed onto it."""
+        return tuple(_of_their_logs(self.gone))
 
     @property
     def voters(self) -> tuple[int, ...]:
@@ -119,16 +124,17 @@ def _along(
     for one in counted:
         if isinstance(one.log, Unknown) and isinstance(one.db, Unknown):
             findings.append(Finding(level="warning", subject=one.name, text=f"nothing to read: {one.db.unknown}"))
-    seen = witnesses(counted, head, (), who, survey.forks)
+    over = _gone_over(survey, own)
+    seen = witnesses(counted, head, (), who, survey.forks, over)
     agreeing = counted
     counted, sets = _voter_sets(counted, head, seen, findings)
-    seen = witnesses(counted, head, sets, who, survey.forks)
+    seen = witnesses(counted, head, sets, who, survey.forks, over)
     claims = check(counted, survey.compared)
     findings += [*seen.findings, *claims.findings()]
-    removed = _of_their_logs([one for one in agreeing if one not in counted])
+    gone = tuple(one for one in agreeing if one not in counted)
     names = {one.name for one in counted} - set(claims.refuted)
     if not _of_their_logs(counted):
-        names |= {one.name for one in removed}
+        names |= {one.name for one in _of_their_logs(gone)}
     among = _among(survey.compared, names)
     out, tie = outvoted(among)
     if tie and claims.altered:
@@ -153,11 +159,23 @@ def _along(
         tie=tie,
         head=head,
         rivals=tuple(rivals),
-        removed=tuple(removed),
+        gone=gone,
         who=who,
         claims=claims,
         seen=seen,
     )
+
+
+def _gone_over(survey: Survey, own: Sequence[MemberEvidence]) -> dict[int, str]:
+    """Members of this cluster whose disks hold another one's log now (a snapshot was restored there by hand): their ids here,
+    by their peer URLs, and their names."""
+    known = recorded(own)
+    out = {}
+    for one in survey.members:
+        if one not in own and isinstance(one.log, LogEvidence) and isinstance(one.config, MemberConfig):
+            urls = {*one.config.peer_urls, *one.still_at}
+            out.update({number: one.name for number, peer in known.items() if urls & set(peer.peer_urls)})
+    return out
 
 
 def _among(compared: Sequence[Comparison], names: Collection[str]) -> list[Comparison]:

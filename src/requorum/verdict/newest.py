@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from requorum.survey.around_values import Around
+from requorum.survey.around_values import CUT_OFF_LOG, Around
 from requorum.survey.evidence import DbEvidence, Fork, LogEvidence, MemberEvidence, MergedLog, Run, Tail, VoterSet
 from requorum.survey.lineage import agrees, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
@@ -24,7 +24,7 @@ from requorum.verdict import alone
 from requorum.verdict.identity import member_id
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
-from requorum.verdict.witnesses import majority, runs_now
+from requorum.verdict.witnesses import majority, read_to_end, runs_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,8 @@ class Newest:
     they may be of a later term. ``aside`` is what other histories hold, ``beside`` what lies in a folder beside a data dir,
     ``strangers`` what members wrote as another cluster's, where nothing proves that this one's writes are all there.
     ``unproven``: why something else may be on disks that were not read; ``apart``: why some disk may hold acknowledged writes
-    that nothing else has, and no log of these tells how many.
+    that nothing else has, and no log of these tells how many. ``cut``: the revision of a db whose log etcd's own repair has cut
+    off before it, with that in words; 0 for none.
     """
 
     log: LogEvidence | None
@@ -71,6 +72,7 @@ class Newest:
     beside: tuple[Aside, ...] = ()
     strangers: tuple[Aside, ...] = ()
     apart: str = ""
+    cut: tuple[int, str] = (0, "")
 
     @property
     def doubted(self) -> str:
@@ -95,6 +97,7 @@ def newest_of(
     unproven = _unproven(cluster, forks) or alone.unproven(cluster, members)
     blank = Newest(log=highest, last=0, point=Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
     best = blank.point
+    told = 0
     for member in cluster.counted:
         if not isinstance(member.db, DbEvidence) or not member.db.sound or member.name in cluster.diverged:
             continue
@@ -103,11 +106,13 @@ def newest_of(
             to = shared_to(member, blank, member.tail.to_index)
             found.append(point_on(member.tail, member.db, to))
         best = max(best, *found, key=lambda one: (one.index, not one.doubts))
+        told = max(told, *(one.revision for one in found if member.name not in cluster.claims.altered), 0)
     for merged in together:
         if all(piece.proven for piece in merged.pieces):
             tail = merged.tail
             found_here = Point(index=tail.to_index, revision=tail.revision, doubts=tail.doubts)
             best = max(best, found_here, key=lambda one: (one.index, not one.doubts))
+            told = max(told, tail.revision if merged.base not in cluster.claims.altered else 0)
     known = [log.commit for log in logs]
     known += [known_commit(one) for one in cluster.counted if one.name not in cluster.diverged]
     known += [index_counted(one, cluster) for one in cluster.counted]
@@ -121,6 +126,8 @@ def newest_of(
             f"{who} says that entry {committed} was committed, and the disks end at {last}: since then they went back in time, "
             f"or lost their tails"
         )
+    cut = _behind_a_cut(cluster, told)
+    unproven = unproven or cut[1]
     newest = Newest(
         log=highest,
         last=last,
@@ -132,9 +139,30 @@ def newest_of(
         aside=_aside(cluster, forks, deposed=bool(unproven)),
         beside=_beside(cluster, last, members),
         strangers=_strangers(cluster, members) if unproven else (),
+        cut=cut,
     )
     reach = best.revision + behind(newest, best.index)[0]
     return newest if newest.apart else replace(newest, apart=_before_a_restore(cluster, members, reach))
+
+
+def _behind_a_cut(cluster: Electorate, told: int) -> tuple[int, str]:
+    """What a db holds that nothing else tells (``told``: the revision that all else comes to), because etcd's own repair has cut
+    off the end of its log: to what is left of that it looks altered."""
+    held = [
+        (one.db.last_revision, one.name)
+        for one in cluster.counted
+        if isinstance(one.db, DbEvidence)
+        and one.name in cluster.claims.altered
+        and isinstance(one.around, Around)
+        and any(file.kind == CUT_OFF_LOG for file in one.around.files)
+    ]
+    revision, name = max(held, default=(0, ""))
+    if revision <= told:
+        return 0, ""
+    return revision, (
+        f"etcd has cut off the end of {name}'s log, and its db goes on to revision {revision}: what else was in that end, nobody "
+        f"knows"
+    )
 
 
 def _before_a_restore(cluster: Electorate, members: Sequence[MemberEvidence], reach: int) -> str:
@@ -352,7 +380,7 @@ def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
     before = _before_forks(cluster, forks)
     founders = alone.founders_of((*cluster.counted, *cluster.rivals))
     for each in (*cluster.standing, *before):
-        read = cluster.read(each.voters)
+        read = cluster.read(each.voters) | _removed_since(cluster, each)
         if each in before:  # what other histories hold is counted, wherever it leads
             read |= alone.tell_all(cluster.rivals, each.voters, founders)
         if len(read) < majority(len(each.voters)):
@@ -361,6 +389,23 @@ def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
                 f"are needed: what only the others hold cannot be known"
             )
     return _committed_elsewhere(cluster, forks)
+
+
+def _removed_since(cluster: Electorate, each: VoterSet) -> set[int]:
+    """Voters of a set that were removed later, and whose logs hold this history up to their removal and beyond no end of it:
+    what they held is known."""
+    head = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
+    out = set()
+    for one in cluster.gone:
+        number = member_id(one)
+        if head is None or number not in each.voters or not isinstance(one.log, LogEvidence):
+            continue
+        gone = next(
+            (later.index for later in head.voter_sets if later.index > each.index and number not in later.voters), 0
+        )
+        if gone and gone <= one.log.last_index <= head.last_index and read_to_end(one):
+            out.add(number)
+    return out
 
 
 def _committed_elsewhere(cluster: Electorate, forks: Sequence[Fork]) -> str:

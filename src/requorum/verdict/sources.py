@@ -59,6 +59,10 @@ def ranked(
         found = [_less(one, max(ahead - beside, 0), why) for one in found]
         top = max(one.revision for one in saved if not one.last_resort)
         saved = [_less(one, min(top - one.revision, ahead), why) if one.revision < top else one for one in saved]
+    held, why = newest.cut
+    if held:
+        found, saved = ([_less(one, max(held - one.revision, 0), why) for one in some] for some in (found, saved))
+        findings.append(Finding(level="danger", subject="cluster", text=why))
     lives = of_another_life(cluster)
     found = [_beside_others(one, lives) for one in (*found, *saved)]
     found += [

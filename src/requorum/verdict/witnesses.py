@@ -7,7 +7,7 @@ tells another history, or that contradicts what a majority must have held.
 """
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from requorum.survey.evidence import (
@@ -68,8 +68,10 @@ def witnesses(
     sets: Sequence[VoterSet],
     who: Identities,
     forks: Sequence[Fork],
+    over: Mapping[int, str],
 ) -> Witnesses:
-    """Sort out the logs that do not count in the proof of the history that ``head`` ends."""
+    """Sort out the logs that do not count in the proof of the history that ``head`` ends. ``over``: members of it, by their ids,
+    whose disks hold another cluster's log now."""
     findings: list[Finding] = []
     excluded: dict[str, str] = {}
     anew: set[str] = set()
@@ -91,7 +93,7 @@ def witnesses(
         if why:
             excluded[one.name] = why
     kept = [one for one in logs if one.name not in excluded]
-    suspects, text = _forgotten(kept, anew, logs, sets) if head is not None else ((), "")
+    suspects, text = _forgotten(kept, anew, logs, sets, over) if head is not None else ((), "")
     if not suspects and head is not None:
         suspects, text = _without_votes(kept, logs, sets, head)
     findings += [Finding(level="danger", subject=name, text=text) for name in suspects]
@@ -126,14 +128,19 @@ def _of_another_life(one: MemberEvidence, logs: Sequence[MemberEvidence]) -> str
 
 
 def _forgotten(
-    kept: Sequence[MemberEvidence], anew: Collection[str], logs: Sequence[MemberEvidence], sets: Sequence[VoterSet]
+    kept: Sequence[MemberEvidence],
+    anew: Collection[str],
+    logs: Sequence[MemberEvidence],
+    sets: Sequence[VoterSet],
+    over: Mapping[int, str],
 ) -> tuple[tuple[str, ...], str]:
     """The ``kept`` members whose logs end before an entry that is known to be committed, and what that means, where too few
     voters are left that may have held it: some of these disks have forgotten it.
 
     A log that was begun ``anew``, or that ends before its own commit index or db, lacks the entry for sure, and is no witness
-    anyhow; beside it, one that only lags by right cannot be told from one that lost its tail. A log that ends in what looks
-    like a torn write may have held the entry: where that is explanation enough, only that log is no witness.
+    anyhow, and so does the disk of a member that went ``over`` to another cluster; beside it, one that only lags by right cannot
+    be told from one that lost its tail. A log that ends in what looks like a torn write may have held the entry: where that is
+    explanation enough, only that log is no witness.
     """
     committed, source = max(((known_commit(one), one.name) for one in logs), default=(0, ""))
     if not sets or not committed:
@@ -150,7 +157,7 @@ def _forgotten(
         and _end(one) < committed
         and not runs_now(one)
     ]
-    ends = {member_id(one) for one in short}
+    ends = {member_id(one) for one in short} | {number for number in over if number in voters}
     if len(voters) - len(ends) >= majority(len(voters)):
         return (), ""
     known = f"{source} knows entry {committed} to be committed, so a majority held it, but"
@@ -165,11 +172,13 @@ def _forgotten(
     named = sorted(speaks)
     if not named:
         return (), ""
-    others = sorted(one.name for one in short if one.name not in speaks)
+    others = sorted(
+        {one.name for one in short if one.name not in speaks} | {over[one] for one in over if one in voters}
+    )
     if others:
         return tuple(named), (
-            f"{known} {_logs_end(named)} before it, and so does what is left on {' and '.join(others)}, begun anew or cut short: "
-            f"whether {' and '.join(named)} only lagged, or lost a tail as well, cannot be told, so that proves nothing"
+            f"{known} {_logs_end(named)} before it, and so does what is left on {' and '.join(others)}, begun anew, cut short or "
+            f"restored: whether {' and '.join(named)} only lagged, or lost a tail as well, cannot be told, so that proves nothing"
         )
     return tuple(named), (
         f"{known} {_logs_end(named)} before it: these disks went back in time (an old image, a lost tail), and prove nothing"
