@@ -930,6 +930,21 @@ def test_what_only_the_second_computation_finds_is_in_the_table() -> None:
     assert "m1" in [one.member for one in verdict.sources], "it is not counted, and can be chosen"
 
 
+@pytest.mark.parametrize(("revision", "asks"), [(120, True), (100, False)])
+def test_disks_that_were_restored_from_a_later_state(revision: int, asks: bool) -> None:
+    """They are clusters of their own now; but what they were restored from may hold what the one disk that is left does not."""
+    restored = dataclasses.replace(
+        log(71, 1, cluster=FOREIGN, sets=voters((0, (71,)))), restored_at=1, possible_writes=()
+    )
+    others = [member(number, db(1, revision=revision, of=peers(7)), restored, of=THREE) for number in (2, 3)]
+    verdict = decide(survey(sound(1), *others))
+    assert (verdict.kind == "undecided") == asks
+    assert ("m2's, of bad, holds revision 120, more than any of them" in verdict.summary) == asks
+    assert all(one.loss.unproven for one in verdict.sources)
+    assert all(not one.loss.known for one in verdict.sources) == asks
+    assert ({one.member for one in verdict.sources} >= {"m1", "m2"}) == asks
+
+
 def test_two_disks_that_were_emptied_and_went_on_as_a_quorum() -> None:
     """What the third knows to be committed, one of them must have held: its history proves no more than theirs does."""
     anew = [(1, 2), (81, 4)]

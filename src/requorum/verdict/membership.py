@@ -251,9 +251,14 @@ def _holds_more(members: Sequence[MemberEvidence], chosen: int, groups: Counter[
         and isinstance(one.db, DbEvidence)
         and one.db.sound
         and _reach(one) > highest
-        and ours & {url for peer in one.db.peers for url in peer.peer_urls}
+        and (_restored(one) or ours & {url for peer in one.db.peers for url in peer.peer_urls})
     ]
     return max(found, key=_reach, default=None)
+
+
+def _restored(member: MemberEvidence) -> bool:
+    """Whether a disk was restored from a snapshot: it lies where these members' do, whatever URLs it was given or not."""
+    return isinstance(member.log, LogEvidence) and bool(member.log.restored_at)
 
 
 def _peer_urls(member: MemberEvidence, cluster: int) -> set[str]:
