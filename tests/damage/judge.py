@@ -21,6 +21,8 @@ from tests.damage.said import Claim
 
 Event = tuple[int, str, bool, str]
 """Revision, key, whether it is a deletion, value."""
+FORK_KEYS = "/load/fork/"
+"""How the keys begin that were written to one who had been forced to serve alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,7 @@ class Found:
     ``lost``: acknowledged writes that some member lacks; ``altered``: its db has a record for it, but other bytes, and there
     is no other db to compare it with. ``shown``: values that lie whole on a disk that was given.
     ``wrong``: what was never written, or differs. ``forgotten``: disks may have lost their end in a way that nothing shows.
+    ``fork_forgotten``: one that had been forced to serve alone did, so what only it was told can be gone without a trace.
     ``refuted``: why the disks contradict that each kept what it had fsynced (``doubtful``: an expert may at least ask).
     ``blind``: a value cannot be compared with any other. ``down``: why nothing could be read. ``leads``: a majority has a
     leader. ``usable``: which disks are as the crash left them.
@@ -51,6 +54,7 @@ class Found:
     revisions: Mapping[str, int]
     shown: frozenset[str] = frozenset()
     forgotten: bool = False
+    fork_forgotten: bool = False
     refuted: str = ""
     doubtful: bool = False
     blind: bool = False
@@ -65,7 +69,10 @@ class Found:
 
     def excused(self, at_most: int = 0) -> bool:
         """Whether nobody could have known that more than so many are lost."""
-        return self.forgotten and not self.refuted and len(self.lost_and_shown) <= at_most
+        shown = self.lost_and_shown
+        unseen = [one for one in self.lost if one not in shown]
+        of_it = self.fork_forgotten and all(one.key.startswith(FORK_KEYS) for one in unseen)
+        return (self.forgotten or of_it) and not self.refuted and len(shown) <= at_most
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

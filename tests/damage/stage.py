@@ -16,8 +16,7 @@ from requorum.rehearsal.damage import Missed
 from requorum.rehearsal.gateway import Gateway, NoAnswer
 from requorum.rehearsal.load import PUT, Operation
 from tests.damage.cases import Killed
-
-FORK_KEYS = "/load/fork/"
+from tests.damage.judge import FORK_KEYS
 
 
 @dataclass
@@ -27,7 +26,8 @@ class Stage:
     ``touched``: members whose disk or configuration is not as the power cut left it. ``log_touched``: their log is not.
     ``db_touched``: their db is not (``flipped``: by some bits only). ``forgetful``: the log lost its end in a way that
     need not show. ``hurt``: the log may have held what cannot be read now. ``foreign``: its indexes are of another history.
-    ``forced``: the log itself shows that its member threw away what it did not know to be committed.
+    ``forced``: the log itself shows that its member threw away what it did not know to be committed. ``cut``: damage took the
+    log's end without a trace.
     ``renamed``: the ``member`` folder lies whole under another name. ``forked``: what clients of a fork were told.
     """
 
@@ -45,6 +45,7 @@ class Stage:
     hurt: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     forced: set[str] = field(default_factory=set)
+    cut: set[str] = field(default_factory=set)
     renamed: set[str] = field(default_factory=set)
     running: list["Popen[bytes]"] = field(default_factory=list)
     lives_on: bool = False

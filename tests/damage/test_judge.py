@@ -1,5 +1,6 @@
 """The judge of the campaign: each kind of lie is counted, and what is true is not."""
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -9,7 +10,7 @@ from crc32c import crc32c
 
 from requorum.rehearsal.load import DELETE, PUT, Operation
 from tests.damage import bits, campaign, draw, judge, pasts, rawdisk, said
-from tests.damage.judge import Found, Served, hold
+from tests.damage.judge import FORK_KEYS, Found, Served, hold
 from tests.damage.said import Claim, Ended
 
 
@@ -103,6 +104,14 @@ class TestLoss:
         """A commit index shows that disks forgot."""
         truth = found([A, B], served("m1", A), forgotten=True, refuted="m1 knows more")
         assert hold(loss(0, proven=True), truth) is not None
+
+    def test_what_a_cluster_of_one_forgot(self) -> None:
+        """Its only log lost its end: of its own writes nobody knows, of the others' the other disks do."""
+        own = replace(B, key=f"{FORK_KEYS}0")
+        assert hold(loss(0, proven=True), found([A, own], served("m1", A), fork_forgotten=True)) is None
+        assert hold(loss(0, proven=True), found([A, B], served("m1", A), fork_forgotten=True)) is not None
+        shown = found([A, own], served("m1", A), fork_forgotten=True, shown=frozenset({own.value}))
+        assert hold(loss(0, proven=True), shown) is not None
 
     def test_a_proof_that_the_disks_refute(self) -> None:
         """Nothing is lost, but it cannot be called proven."""

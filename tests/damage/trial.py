@@ -97,6 +97,7 @@ def _note(stage: Stage, member: Member, name: str) -> None:
         stage.flipped.add(member.name)
     if name in cases.SILENT:
         stage.forgetful.add(member.name)
+        stage.cut.add(member.name)
     elif log:
         stage.hurt.add(member.name)
 
@@ -233,6 +234,7 @@ def truth_of(stage: Stage, folders: Sequence[Path], *, looks_inside: bool = Fals
     return {
         "shown": frozenset(shown),
         "forgotten": forgotten,
+        "fork_forgotten": bool(stage.forced & stage.cut),
         "refuted": "" if (stage.majority_of_folders if looks_inside else stage.majority_of_logs) else contradiction,
         "doubtful": bool(contradiction),
     }
