@@ -945,6 +945,26 @@ def test_disks_that_were_restored_from_a_later_state(revision: int, asks: bool) 
     assert ({one.member for one in verdict.sources} >= {"m1", "m2"}) == asks
 
 
+@pytest.mark.parametrize(("end", "kind"), [("clean", "start as is"), ("torn", "rebuild")])
+def test_what_only_a_learner_holds(end: str, kind: str) -> None:
+    """It cannot be elected, and would throw it away. Where no voter can have held it, nobody was told of it; where a torn write
+    may have been it, somebody may."""
+    sets = voters((0, (1, 2, 3)), learners=(4,))
+    of = peers(1, 2, 3, 4, learners=(4,))
+    those = [
+        member(1, db(90, of=of), log(1, 97, commit=96, sets=sets)),
+        member(2, db(90, of=of), log(2, 99, commit=96, sets=sets, hole=95)),
+        member(3, db(90, of=of), log(3, 99, commit=96, sets=sets, end=end)),
+        member(4, db(90, of=of), log(4, 100, commit=96, sets=sets)),
+    ]
+    verdict = decide(survey(*those))
+    assert verdict.kind == kind, verdict.summary
+    if kind == "rebuild":
+        assert "m4, which does not vote, holds entries from 100 on" in str(verdict.proof)
+        assert verdict.sources[0].member == "m4"
+        assert verdict.sources[0].loss.at_most == 0
+
+
 def test_two_disks_that_were_emptied_and_went_on_as_a_quorum() -> None:
     """What the third knows to be committed, one of them must have held: its history proves no more than theirs does."""
     anew = [(1, 2), (81, 4)]

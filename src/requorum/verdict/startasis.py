@@ -13,13 +13,15 @@ record boundary, which looks clean; the cut one and the slow one are a majority,
 back, throws its acknowledged entries away.
 """
 
+from collections.abc import Sequence
+
 from requorum.survey.evidence import DbEvidence, Footing, LogEvidence, MemberEvidence, Survey, Tail, Unknown
 from requorum.survey.lineage import known_commit
 from requorum.verdict.identity import member_id
 from requorum.verdict.membership import Electorate
 from requorum.verdict.newest import Newest, index_counted
 from requorum.verdict.values import LeftBehind, StartAsIs
-from requorum.verdict.witnesses import majority
+from requorum.verdict.witnesses import majority, may_have_reached
 
 DRIFT = 64
 """Entries: an index that is so little ahead of its data is what etcd 3.5.0 to 3.5.2 leave behind (etcd#13766)."""
@@ -58,6 +60,8 @@ def start_as_is(survey: Survey, cluster: Electorate, newest: Newest) -> tuple[St
         )
     if max(logs[member.name].last for member in fit if member_id(member) in meeting) < highest:
         return None, f"{holder} holds the highest log, and the others look for it at an address that it no longer has"
+    if why := _only_a_learner_holds(fit, cluster):
+        return None, why
     seen = [log.commit for log in logs.values()]
     seen += [known_commit(member) for member in cluster.counted if member.name not in cluster.diverged]
     seen += [index_counted(member, cluster) for member in cluster.counted]
@@ -79,6 +83,23 @@ def start_as_is(survey: Survey, cluster: Electorate, newest: Newest) -> tuple[St
         left_behind=tuple(left),
         revision=_least_revision(first, cluster),
     ), ""
+
+
+def _only_a_learner_holds(fit: Sequence[MemberEvidence], cluster: Electorate) -> str:
+    """Entries that one who cannot be elected holds alone, where a voter's log ends in what looks like a torn write that may have
+    been them: then they may have been acknowledged. Empty where all that voters had is there."""
+    voters = [one for one in fit if member_id(one) in cluster.voters]
+    top = max(_last(one) for one in voters)
+    learner = max((one for one in fit if one not in voters), key=_last, default=None)
+    if learner is None or _last(learner) <= top:
+        return ""
+    torn = [one.name for one in voters if may_have_reached(one, top[1] + 1)]
+    if not torn:
+        return ""
+    return (
+        f"{learner.name}, which does not vote, holds entries from {top[1] + 1} on that no voter has, and the log of "
+        f"{' and '.join(torn)} ends before them in what looks like a torn write: it may have held them"
+    )
 
 
 def _last(member: MemberEvidence) -> tuple[int, int]:

@@ -162,7 +162,7 @@ def _forgotten(
         return (), ""
     known = f"{source} knows entry {committed} to be committed, so a majority held it, but"
     speaks = {one.name for one in short if one.name in witnessing and read_to_end(one)}
-    torn = [one for one in short if one.name in speaks and _may_have_reached(one, committed)]
+    torn = [one for one in short if one.name in speaks and may_have_reached(one, committed)]
     if torn and len(voters) - len(ends - {member_id(one) for one in torn}) >= majority(len(voters)):
         names = sorted(one.name for one in torn)
         return tuple(names), (
@@ -231,7 +231,7 @@ def runs_now(member: MemberEvidence) -> bool:
     )
 
 
-def _may_have_reached(member: MemberEvidence, index: int) -> bool:
+def may_have_reached(member: MemberEvidence, index: int) -> bool:
     """Whether what looks like a torn write at a log's end may hide an entry: etcd writes its log in pages."""
     return isinstance(member.log, LogEvidence) and member.log.end == "torn" and index - _end(member) <= MOST_TORN
 
