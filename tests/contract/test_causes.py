@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from requorum.deployments import process, systemd
+from requorum.deployments.process import acts as process
+from requorum.deployments.systemd import acts as systemd
 from requorum.hosts import programs, units
 from requorum.hosts.connection import Here
 from requorum.inventory.values import ProcessDeployment, SystemdDeployment

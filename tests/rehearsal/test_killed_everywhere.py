@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from requorum.deployments import process
+from requorum.deployments.process import acts as process
 from requorum.etcd import binaries, client
 from requorum.etcdfiles import wal
 from requorum.hosts.connection import Here

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from requorum.deployments import hazards, manifest, process, settings, staticpod
+from requorum.deployments import hazards, settings
 from requorum.deployments.config import Hazard, MemberConfig, Setting
+from requorum.deployments.process import acts as process
+from requorum.deployments.staticpod import acts as staticpod
+from requorum.deployments.staticpod import manifest
 from requorum.errors import Refused
 from requorum.hosts.connection import Here
 from requorum.inventory.values import ProcessDeployment, StaticPodDeployment, SystemdDeployment

@@ -20,9 +20,11 @@ from requorum.hosts.connection import Connections
 from requorum.procedures import inforce
 from requorum.procedures.make import make_plan
 from requorum.procedures.values import Plan, Step
-from requorum.run import execute, journal, lock
+from requorum.run import execute, journal, lock, runbook
 from requorum.run.context import Context
 from requorum.run.journal import BEGIN, DONE, FAILED, FINISHED, ROLLED_BACK, ROLLING_BACK, UNDONE, Journal
+from requorum.run.steps import build_source
+from requorum.run.steps.build_source import BuiltSource
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Loss
 
@@ -82,7 +84,9 @@ def test_what_was_written_is_read(plan: Plan) -> None:
     made.write(FAILED, "x", "m1", why="no")
     made.write(UNDONE, "y", "m1")
     again = journal.load("r1")
-    assert again.result("build source", "m1") == {"sha256": "é\n"}
+    assert again.done[step.id] == {"sha256": "é\n"}
+    assert build_source.STEP.of(again, "m1") == BuiltSource(sha256="é\n")
+    assert build_source.STEP.of(again, "m2") is None
     assert again.undone == {"y"}
     assert again.last_sign == made.last_sign
     for state in (FINISHED, ROLLING_BACK, ROLLED_BACK):
@@ -235,8 +239,7 @@ def test_the_last_look_is_in_force(plan: Plan) -> None:
     assert again.plan.source == now.source
     assert again.agreed == plan
     assert again.decision == decided
-    text = [command for phase in again.plan.phases for step in phase.steps for command in step.commands]
-    assert any("--bump-revision 1000000" in one for one in text)
+    assert "--bump-revision 1000000" in runbook.as_text(again.plan)
 
 
 def test_a_last_look_of_a_version_before(plan: Plan) -> None:
@@ -252,7 +255,7 @@ def test_a_last_look_of_a_version_before(plan: Plan) -> None:
 def test_a_last_look_that_makes_no_sense(plan: Plan) -> None:
     """A line that was changed is told as one, not taken for a decision."""
     made = journal.create(plan)
-    with pytest.raises(UsageError, match="last look cannot be read"):
+    with pytest.raises(UsageError, match="look-again cannot be read"):
         looked_again(made, {"decision": {"kind": "burn it"}})
 
 

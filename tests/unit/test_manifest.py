@@ -13,8 +13,10 @@ from ruamel.yaml import YAML
 
 from lab import staticpods
 from lab.kubespray import Place
-from requorum.deployments import manifest, settings, staticpod
-from requorum.deployments.podvariables import Node
+from requorum.deployments import settings
+from requorum.deployments.staticpod import acts as staticpod
+from requorum.deployments.staticpod import manifest
+from requorum.deployments.staticpod.podvariables import Node
 from requorum.errors import RequorumError
 from requorum.hosts.connection import Here
 from requorum.inventory.values import StaticPodDeployment

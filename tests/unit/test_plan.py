@@ -10,9 +10,10 @@ from requorum.deployments.config import MemberConfig
 from requorum.errors import NoSource, Refused, UsageError
 from requorum.etcd.binaries import Binaries
 from requorum.inventory.values import SystemdDeployment
-from requorum.procedures import configuration, runbook
+from requorum.procedures import configuration
 from requorum.procedures.make import make_plan
 from requorum.procedures.values import Plan, PlanMember
+from requorum.run import runbook
 from requorum.survey.evidence import DbEvidence, HostEvidence, MemberEvidence, Survey, Unknown
 from requorum.verdict.decide import decide
 
@@ -38,7 +39,8 @@ def holed(number: int, *, hole: int = 50, wal_apart: bool = False) -> MemberEvid
 
 def plan_of(those: Survey, *, run: str = "r1", powered_off: Sequence[str] = (), source_id: str = "") -> Plan:
     """The plan for a survey."""
-    return make_plan(those, decide(those), run=run, tools="/opt/etcd", powered_off=powered_off, source_id=source_id)
+    made = make_plan(those, decide(those), run=run, tools="/opt/etcd", powered_off=powered_off, source_id=source_id)
+    return runbook.written_out(made)
 
 
 def rebuild(*, hole: int = 50, wal_apart: bool = False) -> Plan:

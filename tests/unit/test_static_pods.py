@@ -22,6 +22,7 @@ from requorum.inventory.values import ControlPod, StaticPodDeployment
 from requorum.procedures.make import make_plan
 from requorum.procedures.values import Plan
 from requorum.proof import aftercare
+from requorum.run import runbook
 from requorum.survey import codec
 from requorum.survey.evidence import HostEvidence, MemberEvidence, Service, Unknown
 from requorum.verdict.decide import decide
@@ -218,7 +219,7 @@ def plan(*those: MemberEvidence, tools: str = "") -> Plan:
     service = Service(unit=kubelet.UNIT, active="active", wanted=True)
     hosts = tuple(HostEvidence(name=one.host, roles=("etcd",), services=(service,), pods=(server,)) for one in those)
     found = dataclasses.replace(survey(*those), hosts=hosts)
-    return make_plan(found, decide(found), run="r1", tools=tools)
+    return runbook.written_out(make_plan(found, decide(found), run="r1", tools=tools))
 
 
 class TestPlan:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from requorum.deployments import settings, systemd, unitsettings, unitwords
+from requorum.deployments import settings
 from requorum.deployments.config import MemberConfig
+from requorum.deployments.systemd import acts as systemd
+from requorum.deployments.systemd import unitsettings, unitwords
 from requorum.errors import RequorumError
 from requorum.hosts import units
 from requorum.hosts.connection import Here

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from requorum.deployments import unitfile, unitwords
+from requorum.deployments.systemd import unitfile, unitwords
 
 WORDS = st.lists(st.text(st.characters(codec="ascii", exclude_characters="\0\r\t\x0b\x0c")), max_size=5)
 

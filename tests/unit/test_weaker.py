@@ -10,6 +10,7 @@ from requorum.procedures import inforce
 from requorum.procedures.make import make_plan
 from requorum.procedures.values import Plan, Step
 from requorum.procedures.weaker import weaker
+from requorum.run import runbook
 from requorum.survey.evidence import Survey
 from requorum.verdict.decide import decide
 from requorum.verdict.values import Loss, Source
@@ -166,7 +167,7 @@ class TestInForce:
         made = inforce.decision(agreed, now, ("something",), ("m1",))
         again = msgspec.convert(msgspec.to_builtins(made), inforce.Decision)
         assert again == made
-        return inforce.in_force(agreed, again)
+        return inforce.decided_on(agreed, again)
 
     def test_nothing_changed(self) -> None:
         """The same decision leaves the same plan, step by step."""
@@ -183,7 +184,7 @@ class TestInForce:
             wanted = getattr(REBUILD if one.name in ours else now, one.name)
             assert one.name == "phases" or getattr(found, one.name) == wanted, one.name
         assert found.bump == 1_000_000
-        text = "\n".join(command for step in steps(found) for command in step.commands)
+        text = runbook.as_text(found)
         assert "--bump-revision 1000000" in text
         assert [step.id for step in steps(found)] == [step.id for step in steps(REBUILD)]
 

@@ -2,9 +2,9 @@
 
 from requorum import errors
 from requorum.cli import render
-from requorum.procedures import runbook
 from requorum.reports.plan import Planned
 from requorum.reports.runs import Recovery
+from requorum.run import runbook
 
 
 def planned(found: Planned, *, wide: bool = False, commands: bool = False) -> None:

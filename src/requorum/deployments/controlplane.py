@@ -9,9 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote as q
 
-from requorum.deployments import manifest, parked, settings
+from requorum.deployments import parked, settings
 from requorum.deployments.kubelet import Kubelet
+from requorum.deployments.staticpod import manifest
 from requorum.errors import RequorumError
 from requorum.hosts import containers, net, processes
 from requorum.hosts.connection import Connection
@@ -119,3 +121,21 @@ def wait_ready(host: Connection, pod: ControlPod) -> str:
         if time.monotonic() > deadline:
             return f"{pod.pod} is not ready after {READY_SECONDS:.0f} s: {said}"
         time.sleep(0.5)
+
+
+def fence_by_hand(pod: ControlPod, run: str) -> str:
+    """What a person would type to take a manifest out of kubelet's folder."""
+    path = Path(pod.manifest)
+    folder, fenced = q(str(parked.folder_of(path.parent))), q(str(parked.fenced_path(path, run)))
+    return f"mkdir -p -m 0700 {folder}; mv -n {q(str(path))} {fenced}"
+
+
+def stop_by_hand(pod: ControlPod) -> str:
+    """What a person would type to end its processes."""
+    return f"pkill -TERM -x {pod.program}  # until it is gone: ctr -n k8s.io tasks list"
+
+
+def give_back_by_hand(pod: ControlPod, run: str) -> str:
+    """What a person would type to let kubelet have a manifest again."""
+    back = f"mv -n {q(str(parked.fenced_path(Path(pod.manifest), run)))} {q(pod.manifest)}"
+    return back + ("  # then wait for /readyz" if pod.program == PROGRAMS[0] else "")

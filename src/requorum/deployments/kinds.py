@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from requorum.deployments import process, staticpod, systemd
 from requorum.deployments.config import Deployment, MemberConfig
+from requorum.deployments.process import acts as _process
+from requorum.deployments.process import by_hand as _process_by_hand
+from requorum.deployments.staticpod import acts as _staticpod
+from requorum.deployments.staticpod import by_hand as _staticpod_by_hand
+from requorum.deployments.systemd import acts as _systemd
+from requorum.deployments.systemd import by_hand as _systemd_by_hand
 from requorum.hosts.connection import Connection
 from requorum.inventory.values import StaticPodDeployment, SystemdDeployment
 
 
-class Kind(Protocol):
+class Acts(Protocol):
     """What each kind can do; the modules say how."""
 
     def find(self, host: Connection, named: Any, /) -> Any: ...
@@ -30,12 +35,44 @@ class Kind(Protocol):
     def remove_set_aside(self, host: Connection, deployment: Any, run: str, /) -> None: ...
 
 
-_KINDS: dict[str, Kind] = {"process": process, "systemd": systemd, "static-pod": staticpod}
+class ByHand(Protocol):
+    """What a person would type instead, a line each; ``fence_at`` says where the fence stands."""
+
+    def fence_at(self, deployment: Any, /) -> str: ...
+    def fence(self, deployment: Any, run: str, /) -> tuple[str, ...]: ...
+    def lift(
+        self,
+        deployment: Any,
+        run: str,
+        changes: Mapping[str, str],
+        for_now: Mapping[str, str],
+        config: MemberConfig,
+        /,
+    ) -> tuple[str, ...]: ...
+    def start(self, deployment: Any, /) -> tuple[str, ...]: ...
+    def bring(self, deployment: Any, folder: str, version: str, /) -> tuple[str, ...]: ...
 
 
-def of(deployment: Deployment) -> Kind:
-    """The kind that a deployment is of."""
-    return _KINDS[deployment.kind]
+class _Kind(NamedTuple):
+    acts: Acts
+    by_hand: ByHand
+
+
+_KINDS: dict[str, _Kind] = {
+    "process": _Kind(_process, _process_by_hand),
+    "systemd": _Kind(_systemd, _systemd_by_hand),
+    "static-pod": _Kind(_staticpod, _staticpod_by_hand),
+}
+
+
+def of(deployment: Deployment) -> Acts:
+    """What can be done with a deployment."""
+    return _KINDS[deployment.kind].acts
+
+
+def by_hand(deployment: Deployment) -> ByHand:
+    """What is typed for it by hand."""
+    return _KINDS[deployment.kind].by_hand
 
 
 def find(host: Connection, named: Deployment) -> Deployment | None:
@@ -43,7 +80,7 @@ def find(host: Connection, named: Deployment) -> Deployment | None:
     boot, and a static pod runs etcd, that pod is meant. None when there is neither."""
     found: Deployment | None = of(named).find(host, named)
     if isinstance(named, SystemdDeployment) and not (isinstance(found, SystemdDeployment) and found.wanted):
-        return staticpod.find(host, StaticPodDeployment()) or found
+        return _staticpod.find(host, StaticPodDeployment()) or found
     return found
 
 

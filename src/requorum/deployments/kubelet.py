@@ -8,7 +8,8 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
-from requorum.deployments import envfile, settings, unitwords
+from requorum.deployments import envfile, settings
+from requorum.deployments.systemd import unitwords
 from requorum.hosts import files, units
 from requorum.hosts.connection import Connection
 from requorum.hosts.units import Unit

@@ -17,7 +17,7 @@ from requorum.operations.operator import Operator
 from requorum.procedures import gates
 from requorum.procedures.values import BY_HAND
 from requorum.reports.runs import FenceRow, Fences
-from requorum.run.execute import START_APART
+from requorum.run.steps import start
 from requorum.survey import gather
 from requorum.survey.evidence import Binaries, HostEvidence, MemberEvidence, Place, Survey, Unknown
 from requorum.verdict import values
@@ -41,7 +41,7 @@ def lift(world: World, *, powered_off: Sequence[str] = ()) -> Fences:
     """Take the fences of an earlier :func:`fence` away again, and start what ran before; one host after another, so that
     members that check each other as they start do not wait for each other."""
     survey = surveys.survey_hosts(world, (), powered_off, in_full=False)
-    rows = _everywhere(world, _targets(survey), _lift, START_APART)
+    rows = _everywhere(world, _targets(survey), _lift, start.APART)
     return Fences(lifted=True, hosts=tuple(rows))
 
 

@@ -18,6 +18,7 @@ from requorum.procedures import make
 from requorum.procedures.values import Plan
 from requorum.reports.plan import Planned
 from requorum.run import journal as journals
+from requorum.run import runbook
 from requorum.survey import codec, live
 from requorum.survey.evidence import DbEvidence, Peer, Survey
 
@@ -47,7 +48,7 @@ def plan_recovery(
         powered_off=off,
         source_id=source,
     )
-    return Planned(survey=judged.survey, verdict=judged.verdict, plan=made)
+    return Planned(survey=judged.survey, verdict=judged.verdict, plan=runbook.written_out(made))
 
 
 def new_run() -> str:

@@ -25,7 +25,7 @@ from requorum.run import execute, fetch
 from requorum.run import journal as journals
 from requorum.run.context import Context
 from requorum.run.journal import Journal
-from requorum.run.steps import look_again
+from requorum.run.steps import build_source, finish_snapshot, look_again, start_services
 from requorum.verdict.decide import decide
 
 
@@ -159,15 +159,16 @@ def _carry_out(
             interrupted=watch.interrupted,
         )
         try:
-            answer = anyio.run(partial(execute.execute, context, watch))
+            proof = anyio.run(partial(execute.execute, context, watch))
         except KeyboardInterrupt as err:
             raise execute.interruption(run) from err
-    return _report(journal, msgspec.convert(answer, Proof))
+    assert proof is not None, "every plan ends with a proof"
+    return _report(journal, proof)
 
 
 def _report(journal: Journal, proof: Proof) -> Recovery:
     plan = journal.plan  # what the last look at the disks decided
-    saved = journal.result("finish snapshot", "")
+    saved = finish_snapshot.STEP.of(journal)
     return Recovery(
         run=plan.run,
         cluster=plan.cluster,
@@ -178,7 +179,7 @@ def _report(journal: Journal, proof: Proof) -> Recovery:
         unproven=plan.unproven,
         weaker=journal.decision.weaker if journal.decision else (),
         proof=proof,
-        snapshot=msgspec.convert(saved, Snapshot) if saved else None,
+        snapshot=Snapshot(host=saved.host, path=saved.path, size=saved.size) if saved else None,
         warnings=(*plan.warnings, *_given_up(journal), *proof.warnings, *_not_ready(journal)),
         left_fenced=tuple(
             LeftFenced(member=one.name, why=one.why) for one in plan.members if one.role == "leave fenced"
@@ -188,17 +189,11 @@ def _report(journal: Journal, proof: Proof) -> Recovery:
 
 def _given_up(journal: Journal) -> list[str]:
     """What other disks hold, and the source that the operator named does not."""
-    built = journal.result("build source", journal.plan.source_on)
-    audited = built.get("audit") if isinstance(built, dict) else None
-    return [f"given up, and kept in the old data: {one}" for one in (audited or {}).get("differ", ())]
+    built = build_source.STEP.of(journal, journal.plan.source_on)
+    return [f"given up, and kept in the old data: {one}" for one in (built.audit.differ if built else ())]
 
 
 def _not_ready(journal: Journal) -> list[str]:
     """The API servers that came back, but do not serve."""
-    results = [
-        journal.done.get(step.id)
-        for phase in journal.plan.phases
-        for step in phase.steps
-        if step.kind == "start services"
-    ]
-    return [said for one in results if isinstance(one, dict) for said in one.get("not_ready", ())]
+    back = [start_services.STEP.of(journal, host.name) for host in journal.plan.hosts]
+    return [said for one in back if one for said in one.not_ready]

@@ -10,6 +10,7 @@ from requorum.operations.operator import Operator
 from requorum.procedures.replace import replace_plan
 from requorum.reports.plan import Planned
 from requorum.reports.runs import Recovery
+from requorum.run import runbook
 
 
 def plan_replacement(world: World, name: str, *, on: str = "", powered_off: Sequence[str] = ()) -> Planned:
@@ -24,7 +25,7 @@ def plan_replacement(world: World, name: str, *, on: str = "", powered_off: Sequ
         tools=world.programs.folder if world.programs else "",
         powered_off=plans.with_members(world, judged.survey, powered_off),
     )
-    return Planned(survey=judged.survey, verdict=judged.verdict, plan=made)
+    return Planned(survey=judged.survey, verdict=judged.verdict, plan=runbook.written_out(made))
 
 
 def replace(world: World, name: str, operator: Operator, *, on: str = "", powered_off: Sequence[str] = ()) -> Recovery:

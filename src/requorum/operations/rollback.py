@@ -18,6 +18,7 @@ from requorum.reports.runs import Rollback
 from requorum.run import journal as journals
 from requorum.run import rollback as rollback_run
 from requorum.run.context import Context
+from requorum.run.steps import prove
 from requorum.survey import live
 from requorum.survey.evidence import LiveEvidence
 
@@ -81,10 +82,10 @@ def writes_since(context: Context) -> int:
     if plan.kind == "replace member":
         return 0  # only a learner goes: the members that run on hold every write
     lifted = ("configure", "start")  # a supervisor may start etcd as soon as its fence is lifted
-    if not any(step.id in journal.begun for phase in plan.phases for step in phase.steps if step.kind in lifted):
+    if not any(step.kind in lifted for step in context.begun()):
         return 0
-    proof = journal.result("prove", "")
-    base = int(proof["revision"]) if isinstance(proof, dict) else plan.least_revision
+    proof = prove.STEP.of(journal)
+    base = proof.revision if proof else plan.least_revision
     newest = 0
     for member in plan.started:
         host = context.host(member)

@@ -8,8 +8,8 @@ changed what is true. The journal keeps the decision, so that a run which is tak
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from requorum.procedures import make, runbook
-from requorum.procedures.values import Phase, Plan, PlanHost, PlanMember, Step
+from requorum.procedures import make
+from requorum.procedures.values import Phase, Plan
 from requorum.verdict.values import Source
 
 
@@ -45,6 +45,17 @@ class Decision:
     witnesses: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastLook:
+    """What the last look came to. ``decision`` is None in a run of a version that wrote down source and revision alone."""
+
+    verdict: str = ""
+    summary: str = ""
+    source: Source | None = None
+    least_revision: int
+    decision: Decision | None = None
+
+
 def decision(agreed: Plan, now: Plan, weaker: tuple[str, ...] = (), witnesses: tuple[str, ...] = ()) -> Decision:
     """What a plan that was made just now decides for the run of the one that was agreed to.
 
@@ -73,8 +84,15 @@ def decision(agreed: Plan, now: Plan, weaker: tuple[str, ...] = (), witnesses: t
     )
 
 
-def in_force(agreed: Plan, decided: Decision) -> Plan:
+def in_force(agreed: Plan, seen: LastLook) -> Plan:
     """The plan that was agreed to, as the last look leaves it: the steps up to that look stay what they were."""
+    if seen.decision is None:
+        return replace(agreed, source=seen.source or agreed.source, least_revision=seen.least_revision)
+    return decided_on(agreed, seen.decision)
+
+
+def decided_on(agreed: Plan, decided: Decision) -> Plan:
+    """The same, by a decision."""
     roles = {one.member: one for one in decided.roles}
     members = tuple(
         replace(one, role=roles[one.name].role, why=roles[one.name].why) if one.name in roles else one
@@ -102,12 +120,9 @@ def in_force(agreed: Plan, decided: Decision) -> Plan:
 
 
 def _phases(agreed: Plan, plan: Plan) -> tuple[Phase, ...]:
-    """The same steps where the same members do the same, with what is to be typed as it is now; else those that are new
-    behind the last look."""
+    """The same steps where the same members do the same; else those that are new behind the last look."""
     if _outline(agreed) == _outline(plan):
-        return tuple(
-            replace(phase, steps=tuple(_as_it_is_now(plan, step) for step in phase.steps)) for phase in agreed.phases
-        )
+        return agreed.phases
     made = make.with_phases(plan, make.START if plan.kind == "start as is" else make.REBUILD)
     return (*agreed.phases[: _last_look(agreed)], *made.phases[_last_look(made) :])
 
@@ -122,15 +137,6 @@ def _last_look(plan: Plan) -> int:
     return next(
         (at for at, phase in enumerate(plan.phases, 1) if phase.steps[0].kind == "look again"), len(plan.phases)
     )
-
-
-def _as_it_is_now(plan: Plan, step: Step) -> Step:
-    target: PlanMember | PlanHost | None = None
-    if step.host:
-        target = plan.host(step.host)
-    elif step.member:
-        target = plan.member(step.member)
-    return replace(step, commands=runbook.commands(plan, step.kind, target))
 
 
 def without_programs(agreed: Plan, plan: Plan) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from requorum.errors import Refused
-from requorum.procedures import gates, runbook
+from requorum.procedures import gates
 from requorum.procedures.values import Phase, Plan, PlanHost, PlanMember, Step, StepKind
 from requorum.survey.evidence import Binaries, MemberConfig, MemberEvidence, Survey, Unknown
 from requorum.verdict import around, values, versions
@@ -311,7 +311,6 @@ def with_phases(plan: Plan, outline: "Outline") -> Plan:
                 kind=kind,
                 member=one.name if isinstance(one, PlanMember) else "",
                 host=one.name if isinstance(one, PlanHost) else "",
-                commands=runbook.commands(plan, kind, one),
             )
             for one in targets
         )

@@ -73,25 +73,16 @@ class PlanMember:
     bring_tools: bool = False
     moved: bool = False
 
-    @property
-    def fence(self) -> str:
-        """The file that keeps etcd from starting while a run is on."""
-        if self.deployment.kind == "process":
-            return self.deployment.config
-        if self.deployment.kind == "static-pod":
-            return f"{self.deployment.manifest} is out of kubelet's folder"
-        return f"/etc/systemd/system/{self.deployment.unit}.d/90-requorum-fence.conf"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: of a member, of a host (``host``), or of all where both are empty. ``commands`` are what a person would
-    type there."""
+    """One step: of a member, of a host (``host``), or of the cluster where both are empty. ``commands`` are what a person would
+    type there, in a plan that is shown or saved."""
 
     id: str
     kind: StepKind
     member: str
-    commands: tuple[str, ...]
+    commands: tuple[str, ...] = ()
     host: str = ""
 
     @property
@@ -182,6 +173,13 @@ class Plan:
         if self.joins:
             return self.joins
         return ",".join(f"{one.config.name}={url}" for one in self.started for url in one.config.peer_urls)
+
+
+def target_of(plan: Plan, step: Step) -> PlanMember | PlanHost | None:
+    """The member or the host that a step is about; None for the cluster."""
+    if step.host:
+        return plan.host(step.host)
+    return plan.member(step.member) if step.member else None
 
 
 def work_of(member: PlanMember, run: str) -> str:

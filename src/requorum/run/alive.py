@@ -21,7 +21,7 @@ def refuse_living(context: Context, members: Sequence[PlanMember], changed: str 
     ``changed`` says what this run may have stopped already, empty for nothing.
     A replacement happens while the cluster lives: its plan is not looked at.
     """
-    if context.plan.kind == "replace member" or context.journal.data_moved or not members:
+    if context.plan.kind == "replace member" or context.data_moved or not members:
         return
     said = at_once(lambda one: _leads(context, one), members)
     alive = [one.name for one, there in zip(members, said, strict=True) if there]

@@ -25,8 +25,9 @@ class Context:
     """One run in progress.
 
     ``ask`` shows a text, and returns whether the operator confirmed with the cluster's name. ``fresh``: this process
-    began the run. ``yes``: nobody is asked, so nothing is done but what was agreed to before. ``programs`` are etcd's
-    programs on this machine: members here run with them, and hosts that lack etcd's programs are brought them.
+    began the run. ``data_moved``: a process before this one has moved data, or started a member. ``yes``: nobody is asked, so
+    nothing is done but what was agreed to before. ``programs`` are etcd's programs on this machine: members here run with them,
+    and hosts that lack etcd's programs are brought them.
     """
 
     journal: Journal
@@ -35,6 +36,7 @@ class Context:
     programs: Binaries | None = None
     take_over: bool = False
     fresh: bool = False
+    data_moved: bool = False
     yes: bool = False
     epoch: int = 1
     saving: "list[Future[None]]" = field(default_factory=list)
@@ -62,6 +64,10 @@ class Context:
     def steps(self) -> list[Step]:
         """Every step of the plan."""
         return [step for phase in self.plan.phases for step in phase.steps]
+
+    def begun(self) -> list[Step]:
+        """Every step of the plan that began."""
+        return [step for step in self.steps() if step.id in self.journal.begun]
 
     def host(self, member: PlanMember) -> Connection:
         """The host that a member is on."""
@@ -111,7 +117,7 @@ def still_fenced(context: Context, member: PlanMember) -> None:
     by = kinds.of(member.deployment).fenced_by(context.host(member), member.deployment)
     if by != context.plan.run:
         raise RequorumError(
-            f"{member.name}: the fence is gone ({member.fence} was replaced)",
+            f"{member.name}: the fence is gone ({kinds.by_hand(member.deployment).fence_at(member.deployment)} was replaced)",
             hint="somebody, or a configuration tool, wrote the file back: stop that, then resume",
         )
     nothing_runs(context, member)
@@ -126,3 +132,11 @@ def move_children(host: Connection, member: PlanMember, source: Path, target: Pa
 def stays_of(member: PlanMember) -> str:
     """The WAL dir where it lies inside the data dir and is not part of it: a mount, or a place of its own."""
     return member.place.wal_dir if member.place.wal_inside else ""
+
+
+def move_what_etcd_wrote(context: Context, member: PlanMember) -> None:
+    """Set aside what was put into a member's dirs by the run, and what its etcd has written there since."""
+    host = context.host(member)
+    if member.place.wal_apart and host.call(trees.children, Path(member.place.wal_dir), KEPT):
+        move_children(host, member, Path(member.place.wal_dir), context.wal_work(member) / "rolled-back-wal")
+    move_children(host, member, Path(member.place.data_dir), context.work(member) / "rolled-back")

@@ -6,77 +6,24 @@ A phase ends at a barrier: when one of its steps fails, the others are let finis
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
+import msgspec
 
 from requorum.errors import Locked, Refused, RequorumError, StoppedMidway
 from requorum.hosts import files
 from requorum.hosts.channel import Lost
-from requorum.procedures import configuration, runbook
-from requorum.procedures.values import Phase, PlanHost, PlanMember, Step
+from requorum.procedures import configuration
+from requorum.procedures.values import Phase, Step, target_of
+from requorum.proof.prove import Proof
 from requorum.run import journal as journals
-from requorum.run import lock
+from requorum.run import kinds, lock, runbook
 from requorum.run.context import Context
-from requorum.run.steps import (
-    bring_tools,
-    build_source,
-    configure,
-    copy_aside,
-    fence,
-    locking,
-    look_again,
-    membership,
-    move_in,
-    preflight,
-    prove,
-    restore_beside,
-    save_snapshot,
-    services,
-    set_aside,
-    ship,
-    start,
-    wait_for_leader,
-    word,
-)
-
-DO: dict[str, Callable[[Context, Any], Any]] = {
-    "lock": locking.do,
-    "bring tools": bring_tools.do,
-    "stop services": services.stop,
-    "fence": fence.do,
-    "look again": look_again.do,
-    "copy aside": copy_aside.do,
-    "build source": build_source.do,
-    "ship": ship.do,
-    "restore beside": restore_beside.do,
-    "preflight": preflight.do,
-    "the operator's word": word.do,
-    "set aside": set_aside.do,
-    "move in": move_in.do,
-    "configure": configure.do,
-    "start": start.do,
-    "wait for a leader": wait_for_leader.do,
-    "prove": prove.do,
-    "save snapshot": save_snapshot.begin,
-    "finish snapshot": save_snapshot.finish,
-    "start services": services.start,
-    "remove member": membership.remove,
-    "add learner": membership.add,
-    "promote": membership.promote,
-    "unlock": locking.release,
-}
-
-CHECKS = ("lock", "look again", "preflight")
-"""Steps that are done again when a run is resumed before any data was moved: the world may have become another."""
-
-UNLOCKED = ("lock", "unlock")
-
-START_APART = 0.7
-"""Seconds between two starts. With the initial corruption check, which Kubespray switches on, members that start at the
-same instant wait 15 s for each other (measured)."""
+from requorum.run.steps import prove, start
 
 LOOKS = 3
 """So many times a step is looked at again whose connection dropped: its outcome is unknown until then."""
@@ -95,14 +42,15 @@ class Progress(Protocol):
         """A step began, is done, or failed."""
 
 
-async def execute(context: Context, progress: Progress) -> dict[str, Any]:
-    """Run all steps that are not done yet; returns the proof. Raises one RequorumError at the first barrier not passed."""
-    journal = context.journal
-    moved, number = journal.data_moved, 0
+async def execute(context: Context, progress: Progress) -> Proof | None:
+    """Run all steps that are not done yet; returns the proof, if that is one of them. Raises one RequorumError at the first
+    barrier not passed."""
+    journal, number = context.journal, 0
+    context = replace(context, data_moved=kinds.data_moved(journal))
     while number < len(context.plan.phases):  # the last look may put others in the place of those behind it
         phase = context.plan.phases[number]
         number += 1
-        steps = [step for step in phase.steps if _wanted(step, journal, moved)]
+        steps = [step for step in phase.steps if _wanted(step, context)]
         if not steps:
             continue
         if context.interrupted():
@@ -112,8 +60,7 @@ async def execute(context: Context, progress: Progress) -> dict[str, Any]:
         if failures:
             raise _stopped(context, phase, failures)
     journal.write(journals.FINISHED)
-    proof = journal.result("prove", "")
-    return proof if isinstance(proof, dict) else {}
+    return prove.STEP.of(journal)
 
 
 def interruption(run: str) -> StoppedMidway:
@@ -125,12 +72,15 @@ def interruption(run: str) -> StoppedMidway:
     )
 
 
-def _wanted(step: Step, journal: journals.Journal, moved: bool) -> bool:
-    if step.kind in UNLOCKED:
-        return True
-    if step.kind == "start" and journal.result("prove", "") is None:
-        return True  # somebody may have stopped it since
-    return step.id not in journal.done or (step.kind in CHECKS and not moved)
+def _wanted(step: Step, context: Context) -> bool:
+    """Whether a step is to be done: it is not yet, or it is done again in a run that is resumed."""
+    again = kinds.of(step).again
+    return (
+        step.id not in context.journal.done
+        or again == "always"
+        or (again == "until data is moved" and not context.data_moved)
+        or (again == "until it is proven" and prove.STEP.of(context.journal) is None)
+    )
 
 
 async def _phase(context: Context, steps: list[Step], progress: Progress) -> list[tuple[Step, Exception]]:
@@ -139,15 +89,15 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     gate = anyio.Lock()
 
     async def one(step: Step) -> None:
-        target = target_of(context, step)
+        kind, target = kinds.of(step), target_of(context.plan, step)
         progress.step(step, "begins", "")
         try:
             await anyio.to_thread.run_sync(_again, partial(_check_locks, context, step))
             async with gate:
                 await anyio.to_thread.run_sync(partial(_write, context, journals.BEGIN, step))
-            act = partial(_again, partial(DO[step.kind], context, target))
+            act = partial(_again, partial(kind.do, context, target))
             # The operator is asked on the main thread: only there a Ctrl-C reaches the prompt.
-            result = act() if step.kind == "the operator's word" else await anyio.to_thread.run_sync(act)
+            result = msgspec.to_builtins(act() if kind.asks else await anyio.to_thread.run_sync(act))
             async with gate:
                 await anyio.to_thread.run_sync(partial(_write, context, journals.DONE, step, result=result))
         except (RequorumError, OSError) as err:
@@ -160,8 +110,8 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
             return
         progress.step(step, "done", "")
 
-    if steps[0].kind == "lock":
-        # One after another, in the inventory's order: of two runs that begin together one gets all the locks.
+    kind = kinds.of(steps[0])
+    if kind.in_turn:
         for step in steps:
             await one(step)
             if failures:
@@ -170,25 +120,18 @@ async def _phase(context: Context, steps: list[Step], progress: Progress) -> lis
     async with anyio.create_task_group() as group:
         for step in steps:
             group.start_soon(one, step)
-            if step.kind == "start" and step is not steps[-1] and configuration.apart(context.plan):
-                await anyio.sleep(START_APART)
+            if kind.spaced and step is not steps[-1] and configuration.apart(context.plan):
+                await anyio.sleep(start.APART)
     return failures
 
 
 def _check_locks(context: Context, step: Step) -> None:
     """Refuse to act once somebody else has taken over what the step acts on."""
-    if step.kind in UNLOCKED:
+    if kinds.of(step).unlocked:
         return
     members = [context.plan.member(step.member)] if step.member else context.plan.members
     for member in members:
         lock.check(context.host(member), member, context.plan.run)
-
-
-def target_of(context: Context, step: Step) -> PlanMember | PlanHost | None:
-    """The member or the host that a step is about."""
-    if step.host:
-        return context.plan.host(step.host)
-    return context.plan.member(step.member) if step.member else None
 
 
 def _again(act: Callable[[], T]) -> T:
@@ -225,9 +168,8 @@ def _stopped(context: Context, phase: Phase, failures: list[tuple[Step, Exceptio
     what = "; ".join(f"{step.who or 'the cluster'}: {text_of(err)}" for step, err in failures)
     hints = dict.fromkeys(err.hint for _, err in failures if isinstance(err, RequorumError) and err.hint)
     run = plan.run
-    changed = (
-        "data was set aside, nothing of it is lost" if context.journal.data_moved else "no member's data was changed"
-    )
+    moved = kinds.data_moved(context.journal)
+    changed = "data was set aside, nothing of it is lost" if moved else "no member's data was changed"
     rest = runbook.rest_as_text(plan, tuple(context.journal.done))
     return StoppedMidway(
         f"stopped in '{phase.title}': {what}",

@@ -8,26 +8,23 @@ import datetime
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from requorum.errors import RequorumError, UsageError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection, Connections, Here
-from requorum.procedures.inforce import Decision, in_force
-from requorum.procedures.values import Plan, PlanMember, work_of
+from requorum.procedures.inforce import Decision, LastLook, in_force
+from requorum.procedures.values import Plan, PlanMember, StepKind, work_of
 from requorum.survey import codec
-from requorum.verdict.values import Source
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 BEGIN, DONE, FAILED, UNDONE = "begin", "done", "failed", "undone"
-MOVES_DATA = ("set aside", "move in", "configure", "start")
-"""Steps that move a member's data, or let its etcd write to it."""
-
 FINISHED, ROLLING_BACK, ROLLED_BACK = "finished", "rolling back", "rolled back"
+R = TypeVar("R")
 _ONE_WAY = ("", FINISHED, ROLLING_BACK, ROLLED_BACK)
 """A run's state never goes back: of what several machines wrote down, the furthest counts, in whatever order it is read."""
 
@@ -94,18 +91,19 @@ class Journal:
         elif event == DONE:
             self.done[step] = line.get("result")
             if step == self._last_look:
-                self.plan = _in_force(self.agreed, line.get("result"))
+                self.plan = in_force(self.agreed, _typed(line.get("result"), LastLook, step))
         elif event == UNDONE:
             self.undone.add(step)
         elif event in _ONE_WAY:
             self.state = max(self.state, str(event), key=_ONE_WAY.index)
 
-    def result(self, kind: str, member: str) -> Any:
-        """The result of a finished step by its kind and member."""
+    def result(self, kind: StepKind, target: str, of: type[R]) -> R | None:
+        """What a step came to, by its kind and its member or host (empty where it is the cluster's); None where it is not done.
+        Raises UsageError where it cannot be read."""
         for phase in self.plan.phases:
             for step in phase.steps:
-                if step.kind == kind and step.member == member:
-                    return self.done.get(step.id)
+                if step.kind == kind and step.who == target and step.id in self.done:
+                    return _typed(self.done[step.id], of, step.id)
         return None
 
     @property
@@ -117,35 +115,15 @@ class Journal:
     @property
     def decision(self) -> Decision | None:
         """What the last look decided; None before it, and in a run of a version that did not write it down."""
-        seen = self.result("look again", "")
-        return _decision(seen)
-
-    @property
-    def data_moved(self) -> bool:
-        """Whether a step that moves or starts a member's data has begun."""
-        return any(
-            step.id in self.begun for phase in self.plan.phases for step in phase.steps if step.kind in MOVES_DATA
-        )
+        seen = self.result("look again", "", LastLook)
+        return seen.decision if seen is not None else None
 
 
-def _decision(seen: Any) -> Decision | None:
-    if not isinstance(seen, dict) or "decision" not in seen:
-        return None
+def _typed(written: Any, of: type[R], step: str) -> R:
     try:
-        return msgspec.convert(seen["decision"], Decision)
+        return msgspec.convert(written, of)
     except msgspec.ValidationError as err:
-        raise UsageError(f"what the journal says of the last look cannot be read: {err}") from err
-
-
-def _in_force(agreed: Plan, seen: Any) -> Plan:
-    """The plan that the result of the last look leaves; a version before wrote down the source and the revision alone."""
-    decided = _decision(seen)
-    if decided is not None:
-        return in_force(agreed, decided)
-    if not isinstance(seen, dict):
-        return agreed
-    source = msgspec.convert(seen["source"], Source) if seen.get("source") else agreed.source
-    return replace(agreed, source=source, least_revision=int(seen["least_revision"]))
+        raise UsageError(f"what the journal says of {step} cannot be read: {err}") from err
 
 
 def _host(member: PlanMember, plan: Plan, connections: Connections | None) -> Connection | None:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.to_thread
 
-from requorum.deployments import controlplane, kinds, kubelet, reach, staticpod
+from requorum.deployments import controlplane, kinds, kubelet, reach
 from requorum.deployments.config import Deployment, MemberConfig
+from requorum.deployments.staticpod import acts as staticpod
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcd import versions
 from requorum.etcd.binaries import Binaries

@@ -1,22 +1,38 @@
 """Bring etcd's programs to a host that lacks them, or has another minor version: from the operator, or another host."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from requorum.deployments import staticpod
+from requorum.deployments import kinds
+from requorum.deployments.staticpod import acts as staticpod
 from requorum.errors import RequorumError
 from requorum.etcd import binaries, versions
 from requorum.etcd.binaries import Binaries
 from requorum.hosts import containers, files, programs, transfer
 from requorum.hosts.connection import Connection, Here
 from requorum.inventory.values import StaticPodDeployment
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan, PlanMember, work_of
 from requorum.run.context import Context
+from requorum.run.steptype import StepType
 
 LINK_SECONDS = 10.0
 
 
-def do(context: Context, member: PlanMember) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """Where they came from: a host, or an image."""
+
+    origin: str = ""
+    version: str
+
+
+def by_hand(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    return kinds.by_hand(member.deployment).bring(
+        member.deployment, f"{work_of(member, plan.run)}/tools", plan.etcd_version
+    )
+
+
+def do(context: Context, member: PlanMember) -> Brought:
     """Into this run's folder there; nothing is installed."""
     host = context.host(member)
     folder = Path(member.tools.folder)
@@ -29,10 +45,10 @@ def do(context: Context, member: PlanMember) -> Any:
         digest = donor.call(files.sha256_of, Path(source))
         transfer.copy(donor, source, [(host, str(target))], digest, context.moved)
         host.call(files.make_executable, target)
-    return {"from": donor.name, "version": theirs.version}
+    return Brought(origin=donor.name, version=theirs.version)
 
 
-def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDeployment) -> Any:
+def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDeployment) -> Brought:
     """The pod's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well. It gets
     a second name, not a copy: a killed run would leave half of one."""
     host, folder = context.host(member), Path(member.tools.folder)
@@ -49,7 +65,7 @@ def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDep
     version = host.call(binaries.find, [folder]).version
     if version.rpartition(".")[0] != context.plan.etcd_version.rpartition(".")[0]:
         raise RequorumError(f"{deployment.image} holds etcd {version}, planned was {context.plan.etcd_version}")
-    return {"from": deployment.image, "version": version}
+    return Brought(origin=deployment.image, version=version)
 
 
 def _donor(context: Context) -> tuple[Connection, Binaries]:
@@ -61,3 +77,12 @@ def _donor(context: Context) -> tuple[Connection, Binaries]:
     raise RequorumError(
         "no host has etcd's programs of the right version", hint="name a folder that has them: --etcd-dir DIR"
     )
+
+
+STEP = StepType(
+    kind="bring tools",
+    does="brings etcd's programs of the right version to a host that lacks them, into the run's own folder",
+    by_hand=by_hand,
+    do=do,
+    result=Brought,
+)

@@ -1,18 +1,19 @@
 """Build the snapshot that every member is restored from, on the workbench, where the best source lies."""
 
-from dataclasses import replace
+import shlex
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import msgspec
+from shlex import quote as q
 
 from requorum.errors import Refused, RequorumError
 from requorum.etcdfiles import datadir
 from requorum.hosts import files, transfer
 from requorum.hosts.connection import Connection, Here
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan, PlanMember, work_of
 from requorum.run.context import Context, still_fenced
+from requorum.run.steptype import StepType
 from requorum.survey import merging
+from requorum.verdict.sources import WORKBENCH
 from requorum.workbench import audit, bench
 from requorum.workbench.audit import Audit
 from requorum.workbench.bench import Part
@@ -24,7 +25,45 @@ PIECES = "pieces"
 """Where other members' entries lie on the workbench's host, until the source is built."""
 
 
-def do(context: Context, member: PlanMember) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltSource:
+    """The snapshot that came out (:class:`requorum.workbench.bench.Built`), and how it compares with the dbs that count."""
+
+    path: str = ""
+    sha256: str = ""
+    revision: int = 0
+    hash: str = ""
+    size: int = 0
+    total_keys: int = 0
+    audit: Audit = field(default_factory=lambda: Audit(agree=(), differ=(), untold=()))
+
+
+def by_hand(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    source = plan.source
+    assert source is not None
+    work = work_of(member, plan.run)
+    raw = "" if source.saved_snapshot else " --skip-hash-check"
+    peer = "http://127.0.0.1:PORT"
+    db = source.db or "empty.db"
+    lines = [
+        shlex.join(["etcdutl", "snapshot", "restore", db, "--data-dir", f"{work}/bench/data", "--name", WORKBENCH])
+        + f" --initial-cluster {WORKBENCH}={peer} --initial-advertise-peer-urls {peer}{raw}",
+    ]
+    for piece in source.pieces:
+        lines.append(f"# entries {piece.first} to {piece.last} of {piece.member}'s log are appended to the bench's log")
+    if source.to_index > source.from_index and not source.pieces:
+        lines.append(
+            f"# entries {source.from_index + 1} to {source.to_index} of {source.wal_dir} are appended to the bench's log "
+            f"(requorum rebuild does the same by hand)"
+        )
+    lines += [
+        f"etcd --data-dir {q(work + '/bench/data')} …  # revision must be {source.revision}",
+        f"etcdctl snapshot save {q(work + '/source.db')}",
+    ]
+    return tuple(lines)
+
+
+def do(context: Context, member: PlanMember) -> BuiltSource:
     """Replay, open, save, compare with the prediction, and with every db that counts; it is read in full while it is restored.
 
     Raises Refused when a db holds what the built one does not, unless the operator named the source in spite of that.
@@ -48,11 +87,27 @@ def do(context: Context, member: PlanMember) -> Any:
         transfer.copy(at, source.db, [(host, str(brought))], digest, context.moved)
         recipe = replace(recipe, db=str(brought))
     try:
-        built = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member), in_full=False)
+        made = host.call(bench.build, recipe, work / "source.db", work / "bench", context.tools(member), in_full=False)
     finally:
         host.call(files.remove_made, brought)
         host.call(files.remove_made, work / PIECES)
-    return {**msgspec.to_builtins(built), "audit": msgspec.to_builtins(_audited(context, host, work / "source.db"))}
+    return BuiltSource(
+        path=made.path,
+        sha256=made.sha256,
+        revision=made.revision,
+        hash=made.hash,
+        size=made.size,
+        total_keys=made.total_keys,
+        audit=_audited(context, host, work / "source.db"),
+    )
+
+
+def built(context: Context) -> BuiltSource:
+    """What the workbench built in this run; raises RequorumError where the journal does not say."""
+    found = STEP.of(context.journal, context.plan.source_on)
+    if found is None:
+        raise RequorumError("the journal does not say what the workbench built")
+    return found
 
 
 def _audited(context: Context, host: Connection, built: Path) -> Audit:
@@ -98,3 +153,12 @@ def _parts(context: Context, member: PlanMember) -> tuple[Part, ...]:
 def _log_of(context: Context, name: str) -> tuple[Connection, str]:
     owner = context.plan.member(name)
     return context.host(owner), owner.place.wal_dir
+
+
+STEP = StepType(
+    kind="build source",
+    does="builds the snapshot that every member is restored from, in a throwaway etcd, where the best source lies",
+    by_hand=by_hand,
+    do=do,
+    result=BuiltSource,
+)

@@ -6,20 +6,20 @@ asked, the run ends here.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import anyio.from_thread
-import msgspec
 
 from requorum.errors import Refused, RequorumError
 from requorum.etcd.binaries import Binaries
 from requorum.hosts.connection import Connections
 from requorum.inventory.inventory import Host, Inventory
 from requorum.procedures import inforce
+from requorum.procedures.inforce import LastLook
 from requorum.procedures.make import make_plan
-from requorum.procedures.values import Plan, PlanMember
+from requorum.procedures.values import Plan
 from requorum.procedures.weaker import weaker
 from requorum.run.context import Context
+from requorum.run.steptype import StepType
 from requorum.survey import gather
 from requorum.survey.around_values import Around
 from requorum.survey.evidence import MemberEvidence, Survey
@@ -28,7 +28,11 @@ from requorum.verdict.decide import decide
 from requorum.verdict.values import Source, Verdict
 
 
-def do(context: Context, _: PlanMember | None) -> Any:
+def by_hand(_: Plan, __: None) -> tuple[str, ...]:
+    return ("# every disk is read again, in full; the verdict must be the same", "requorum survey --verify")
+
+
+def do(context: Context, _: None) -> LastLook:
     """What is in force from here on. Raises Refused when it is less than was agreed to and nobody can be asked, or when
     there is no plan any more."""
     agreed = context.journal.agreed
@@ -44,7 +48,7 @@ def do(context: Context, _: PlanMember | None) -> Any:
         ) from err
     less = weaker(agreed, now)
     decided = inforce.decision(agreed, now, less, witnesses(verdict))
-    if bare := inforce.without_programs(agreed, inforce.in_force(agreed, decided)):
+    if bare := inforce.without_programs(agreed, inforce.decided_on(agreed, decided)):
         raise Refused(
             f"{', '.join(bare)} can be started now and could not before, and has no programs of etcd",
             changed=changed,
@@ -56,13 +60,13 @@ def do(context: Context, _: PlanMember | None) -> Any:
             changed=changed,
             hint=f"{back}; requorum resume {agreed.run}, without --yes, asks you on a terminal",
         )
-    return {
-        "verdict": verdict.kind,
-        "summary": verdict.summary,
-        "source": msgspec.to_builtins(now.source),
-        "least_revision": now.least_revision,
-        "decision": msgspec.to_builtins(decided),
-    }
+    return LastLook(
+        verdict=verdict.kind,
+        summary=verdict.summary,
+        source=now.source,
+        least_revision=now.least_revision,
+        decision=decided,
+    )
 
 
 def plan_now(agreed: Plan, survey: Survey, verdict: Verdict) -> Plan:
@@ -146,3 +150,13 @@ def another_to_the_letter(agreed: Plan, now: Plan) -> str:
     if before and after and (before.id, before.to_index, before.revision) != (after.id, after.to_index, after.revision):
         return f"the source {after.id} now goes to entry {after.to_index} and revision {after.revision}"
     return ""
+
+
+STEP = StepType(
+    kind="look again",
+    does="reads every disk in full, and decides again: this decision is the one that is carried out",
+    by_hand=by_hand,
+    do=do,
+    result=LastLook,
+    again="until data is moved",
+)

@@ -1,16 +1,35 @@
 """Move the restored data into a member's dirs: first the data, then the log."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from shlex import quote as q
 
 from requorum.errors import RequorumError
-from requorum.hosts import files, trees
-from requorum.procedures.values import PlanMember
-from requorum.run.context import KEPT, Context, move_children, still_fenced
+from requorum.hosts import files
+from requorum.procedures.values import Plan, PlanMember
+from requorum.run.by_hand import below, below_wal
+from requorum.run.context import Context, move_children, move_what_etcd_wrote, still_fenced
 from requorum.run.steps.restore_beside import own
+from requorum.run.steptype import StepType
 
 
-def do(context: Context, member: PlanMember) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedIn:
+    """Where the data is now."""
+
+    data_dir: str
+
+
+def by_hand(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    owner, new = f"chown -R --reference={q(member.place.data_dir)}", below(plan, member, "new/member")
+    lines = [f"{owner} {new}", f"mv {new} {q(member.place.data_dir + '/')}"]
+    if member.place.wal_apart:
+        new_wal = below_wal(plan, member, "new-wal")
+        lines += [f"{owner} {new_wal}", f"mv {new_wal}/* {q(member.place.wal_dir + '/')}"]
+    return tuple(lines)
+
+
+def do(context: Context, member: PlanMember) -> MovedIn:
     """By rename; what was moved before an interruption stays."""
     still_fenced(context, member)
     host, data_dir = context.host(member), Path(member.place.data_dir)
@@ -23,12 +42,21 @@ def do(context: Context, member: PlanMember) -> Any:
         move_children(host, member, context.wal_work(member) / "new-wal", wal_dir)
     if not host.call(files.there, data_dir / "member" / "snap" / "db"):
         raise RequorumError(f"{member.name}: {data_dir} holds no restored db")
-    return {"data_dir": str(data_dir)}
+    return MovedIn(data_dir=str(data_dir))
 
 
 def undo(context: Context, member: PlanMember) -> None:
     """Set what was moved in (and what etcd wrote since) aside too."""
-    host = context.host(member)
-    if member.place.wal_apart and host.call(trees.children, Path(member.place.wal_dir), KEPT):
-        move_children(host, member, Path(member.place.wal_dir), context.wal_work(member) / "rolled-back-wal")
-    move_children(host, member, Path(member.place.data_dir), context.work(member) / "rolled-back")
+    move_what_etcd_wrote(context, member)
+
+
+STEP = StepType(
+    kind="move in",
+    does="moves the restored data into a member's dirs, by rename",
+    by_hand=by_hand,
+    do=do,
+    result=MovedIn,
+    undo=undo,
+    undoing="set the restored data aside",
+    moves_data=True,
+)

@@ -1,20 +1,33 @@
 """The last look before anything is moved: fence, room, file systems, and permissions."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from shlex import quote as q
 
 from requorum.deployments import kinds
 from requorum.errors import RequorumError
 from requorum.hosts import files, trees
 from requorum.hosts.connection import Connection
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan, PlanMember
 from requorum.run.context import Context, still_fenced
+from requorum.run.steptype import StepType
 
 LEAST_FREE = 128 << 20
 """etcd preallocates a 64 MB WAL file and its next one."""
 
 
-def do(context: Context, member: PlanMember) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """``free`` bytes beside the data dir."""
+
+    free: int
+
+
+def by_hand(_: Plan, member: PlanMember) -> tuple[str, ...]:
+    return (f"df {q(member.place.data_dir)}", "# owner, mode, free space, and that nothing runs on the files")
+
+
+def do(context: Context, member: PlanMember) -> Fit:
     """Raises RequorumError with the first thing that would go wrong later."""
     still_fenced(context, member)
     host = context.host(member)
@@ -32,7 +45,7 @@ def do(context: Context, member: PlanMember) -> Any:
         raise RequorumError(f"{member.name} could not start: {fault}", hint="put that right, then resume")
     if member.role == "replace":
         _can_begin_empty(host, member)
-    return {"free": free}
+    return Fit(free=free)
 
 
 def _can_begin_empty(host: Connection, member: PlanMember) -> None:
@@ -58,3 +71,13 @@ def _movable(host: Connection, member: PlanMember, folder: Path, work: Path) -> 
         raise RequorumError(
             f"{member.name}: {folder} may not be written by this user", hint="run as root, or as its owner"
         )
+
+
+STEP = StepType(
+    kind="preflight",
+    does="looks at the fence, the room, the file systems and the permissions before anything is moved",
+    by_hand=by_hand,
+    do=do,
+    result=Fit,
+    again="until data is moved",
+)

@@ -1,22 +1,38 @@
 """The proof: every started member healthy, at one revision with one hash, not below what was predicted."""
 
 from dataclasses import replace
-from typing import Any
-
-import msgspec
 
 from requorum.errors import RequorumError
 from requorum.procedures.make import seen_warning
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan
 from requorum.proof import aftercare, prove
+from requorum.proof.prove import Proof
+from requorum.run import membership
+from requorum.run.by_hand import ctl
 from requorum.run.context import Context
-from requorum.run.steps import membership
+from requorum.run.steptype import StepType
 
 ALONE_SECONDS = 15.0
 """So long a member with another peer URL than the cluster knows may take to join by itself: it calls the others, and is heard."""
 
 
-def do(context: Context, _: PlanMember | None) -> Any:
+def by_hand(plan: Plan, _: None) -> tuple[str, ...]:
+    all_of_them = ctl(plan.started)
+    return (
+        f"{all_of_them} endpoint health",
+        f"{all_of_them} endpoint status -w table",
+        f"{all_of_them} endpoint hashkv  # equal on all, at revision {plan.least_revision} or later",
+        f"{all_of_them} alarm list",
+        *(
+            f"{all_of_them} member update ID --peer-urls={','.join(one.config.peer_urls)}  # {one.name}'s id, if it does not "
+            f"join without"
+            for one in plan.started
+            if one.moved
+        ),
+    )
+
+
+def do(context: Context, _: None) -> Proof:
     """Raises RequorumError with the first thing that is not as promised."""
     told = _make_known(context)
     proof = prove.prove(
@@ -29,7 +45,7 @@ def do(context: Context, _: PlanMember | None) -> Any:
     reached = proof.revision - plan.bump
     if reached < plan.seen_revision and not any("was served once" in one for one in plan.warnings):
         proof = replace(proof, warnings=(*proof.warnings, seen_warning(plan.seen_revision, reached)))
-    return msgspec.to_builtins(proof)
+    return proof
 
 
 def _make_known(context: Context) -> list[str]:
@@ -53,3 +69,12 @@ def _make_known(context: Context) -> list[str]:
                     f"at {', '.join(urls)} (member update)"
                 )
     return out
+
+
+STEP = StepType(
+    kind="prove",
+    does="proves the result: every started member healthy, at one revision with one hash, not below what was predicted",
+    by_hand=by_hand,
+    do=do,
+    result=Proof,
+)

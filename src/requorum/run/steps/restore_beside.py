@@ -5,17 +5,20 @@ restore`` writes beside the db (the log, the ``.snap``) depends on the members a
 without data, and are brought the restored db afterwards: the same bytes, half the writing, room for one db, not for two.
 """
 
+import shlex
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from shlex import quote as q
 
 from requorum.errors import RequorumError
 from requorum.etcdfiles import emptydb
 from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import files, programs, trees
-from requorum.procedures import runbook
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan, PlanMember, wal_work_of, work_of
 from requorum.run.context import Context
+from requorum.run.steps import build_source
+from requorum.run.steptype import StepType
 from requorum.survey import disks
 from requorum.workbench import bench
 
@@ -24,12 +27,60 @@ LOG_BYTES = 64 << 20
 """etcdutl preallocates a WAL file of this size."""
 
 
-def do(context: Context, member: PlanMember) -> Any:
-    """``etcdutl snapshot restore`` with the member's own name and URLs; a half-done one is made anew.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """``sha256`` of the restored db, empty where it is still to come, and the name of the ``.snap`` beside it: the term and
+    index at which the member's log begins."""
 
-    Returns the sha256 of the restored db (none where it is still to come), and the name of the ``.snap`` beside it: the
-    term and index at which the member's log begins.
+    sha256: str = ""
+    snap: str = ""
+
+
+def by_hand(plan: Plan, member: PlanMember) -> tuple[str, ...]:
+    line = shlex.join(command(member.tools.etcdutl, plan, member))
+    if member.name == plan.source_on:
+        return (line, "# the result is compared with source.db, page by page")
+    source = plan.member(plan.source_on)
+    snapshot = f"{source.host}:{work_of(source, plan.run)}/source.db"
+    return (f"# empty.db: any etcd's db, such as {q(snapshot)}; the next phase puts the restored db in its place", line)
+
+
+def command(etcdutl: str, plan: Plan, member: PlanMember) -> list[str]:
+    """``etcdutl snapshot restore`` for one member, beside its old data.
+
+    The hash check would tell that the snapshot's sha256 is the one that was just written behind it. What came out is
+    compared with the snapshot instead.
+
+    Where the source was built it restores the source. Elsewhere it makes the member's own log, from a db without data:
+    the restored db is brought there afterwards.
     """
+    work, here = work_of(member, plan.run), member.name == plan.source_on
+    argv = [
+        etcdutl,
+        "snapshot",
+        "restore",
+        f"{work}/source.db" if here else f"{work}/empty.db",
+        "--data-dir",
+        f"{work}/new",
+        "--name",
+        member.config.name,
+        "--initial-cluster",
+        plan.initial_cluster,
+        "--initial-cluster-token",
+        plan.token,
+        "--initial-advertise-peer-urls",
+        ",".join(member.config.peer_urls),
+    ]
+    if member.place.wal_apart:
+        argv += ["--wal-dir", f"{wal_work_of(member, plan.run)}/new-wal"]
+    argv.append("--skip-hash-check=true")
+    if here and plan.bump:
+        argv += ["--bump-revision", str(plan.bump), "--mark-compacted"]
+    return argv
+
+
+def do(context: Context, member: PlanMember) -> Restored:
+    """``etcdutl snapshot restore`` with the member's own name and URLs; a half-done one is made anew."""
     host, here = context.host(member), member.name == context.plan.source_on
     new, new_wal = context.work(member) / "new", context.wal_work(member) / "new-wal"
     empty = context.work(member) / "empty.db"
@@ -40,7 +91,7 @@ def do(context: Context, member: PlanMember) -> Any:
         host.call(files.remove_made, new_wal)
     if not here:
         host.call(files.write_durably, empty, emptydb.content())
-    argv = runbook.restore_command(context.tools(member).etcdutl, context.plan, member)
+    argv = command(context.tools(member).etcdutl, context.plan, member)
     with ThreadPoolExecutor(max_workers=1) as pool:
         reading = pool.submit(host.call, bench.read, context.work(member) / "source.db") if here else None
         try:
@@ -54,15 +105,12 @@ def do(context: Context, member: PlanMember) -> Any:
     host.call(files.remove_made, empty)
     digest = _compared(context, member) if here else ""
     own(context, member)
-    return {"sha256": digest, "snap": _snap(context, member)}
+    return Restored(sha256=digest, snap=_snap(context, member))
 
 
 def _room(context: Context, member: PlanMember) -> None:
     """Raise RequorumError when the restored db and its log do not fit beside the old data."""
-    built = context.journal.result("build source", context.plan.source_on)
-    if not isinstance(built, dict):
-        raise RequorumError("the journal does not say what the workbench built")
-    need, folder = int(built["size"]) + LOG_BYTES, context.work(member)
+    need, folder = build_source.built(context).size + LOG_BYTES, context.work(member)
     free = context.host(member).call(files.free_bytes, folder)
     if free < need:
         raise RequorumError(
@@ -113,3 +161,12 @@ def own(context: Context, member: PlanMember) -> None:
         if host.call(files.there, old):
             host.call(trees.own_tree_like, made, old)
         host.call(trees.sync_tree, made)
+
+
+STEP = StepType(
+    kind="restore beside",
+    does="restores the snapshot beside the old data where it was built; elsewhere makes the members' own logs",
+    by_hand=by_hand,
+    do=do,
+    result=Restored,
+)

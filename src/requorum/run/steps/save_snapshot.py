@@ -6,27 +6,44 @@ still being written.
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from requorum.errors import RequorumError
 from requorum.etcd import client
 from requorum.hosts import files, programs
-from requorum.procedures import runbook
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan
+from requorum.run.by_hand import below, ctl
 from requorum.run.context import Context
+from requorum.run.steptype import StepType
 
 SAVE_SECONDS = 1800.0
 BEGIN_SECONDS = 60.0
 
 
-def begin(context: Context, _: PlanMember | None) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """Where the snapshot will be."""
+
+    path: str
+
+
+def by_hand(plan: Plan, _: None) -> tuple[str, ...]:
+    return (f"{ctl((plan.speaker,))} snapshot save {below(plan, plan.speaker, name_of(plan))} &",)
+
+
+def name_of(plan: Plan) -> str:
+    """The file of the snapshot that a run takes: of what it proved, or before it changed anything."""
+    return "before.db" if plan.kind == "replace member" else "proven.db"
+
+
+def do(context: Context, _: None) -> Begun:
     """Begin it, on the host of a member that runs, in this run's folder there; returns once bytes arrive."""
-    path, host = _path(context), context.host(context.plan.speaker)
+    path, host = path_of(context), context.host(context.plan.speaker)
     if host.call(files.there, path):
-        return {"path": str(path)}
+        return Begun(path=str(path))
     pool = ThreadPoolExecutor(max_workers=1)
-    saving = pool.submit(_save, context, path)
+    saving = pool.submit(save, context, path)
     pool.shutdown(wait=False)
     context.saving.append(saving)
     deadline = time.monotonic() + BEGIN_SECONDS
@@ -40,7 +57,7 @@ def begin(context: Context, _: PlanMember | None) -> Any:
         time.sleep(0.02)
     if saving.done():
         saving.result()
-    return {"path": str(path)}
+    return Begun(path=str(path))
 
 
 def _begun(context: Context, path: Path) -> bool:
@@ -48,21 +65,11 @@ def _begun(context: Context, path: Path) -> bool:
     return host.call(files.size_if_there, path.with_name(f"{path.name}.part")) > 0 or host.call(files.there, path)
 
 
-def finish(context: Context, _: PlanMember | None) -> Any:
-    """Wait for its end. A run that goes on in another process looks whether it is there, and takes one if it is not."""
-    path, host = _path(context), context.host(context.plan.speaker)
-    if context.saving:
-        context.saving.pop().result()
-    elif not host.call(files.there, path):
-        _save(context, path)
-    return {"host": context.plan.speaker.host, "path": str(path), "size": host.call(files.size_of, str(path))}
+def path_of(context: Context) -> Path:
+    return context.work(context.plan.speaker) / name_of(context.plan)
 
 
-def _path(context: Context) -> Path:
-    return context.work(context.plan.speaker) / runbook.snapshot_name(context.plan)
-
-
-def _save(context: Context, path: Path) -> None:
+def save(context: Context, path: Path) -> None:
     """etcdctl writes ``PATH.part``, fsyncs it and renames it."""
     member = context.plan.speaker
     host, config = context.host(member), member.config
@@ -72,3 +79,12 @@ def _save(context: Context, path: Path) -> None:
         host.call(programs.run, argv, seconds=SAVE_SECONDS, env={"ETCDCTL_API": "3"})
     except programs.ProgramError as err:
         raise RequorumError(f"{member.name}: a snapshot could not be saved: {err}") from err
+
+
+STEP = StepType(
+    kind="save snapshot",
+    does="begins to save a snapshot on the host of a member that runs; what it holds is settled then",
+    by_hand=by_hand,
+    do=do,
+    result=Begun,
+)

@@ -1,14 +1,27 @@
 """The operator's word: everything is known now, nothing has been moved yet."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from requorum.errors import StoppedMidway
-from requorum.procedures.values import PlanMember
+from requorum.procedures.values import Plan
 from requorum.run.context import Context
+from requorum.run.steps.build_source import built as built_in
+from requorum.run.steptype import StepType
 from requorum.verdict.words import loss_text
 
 
-def do(context: Context, _: PlanMember | None) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmed:
+    """The name of the cluster that was confirmed."""
+
+    confirmed: str
+
+
+def by_hand(plan: Plan, _: None) -> tuple[str, ...]:
+    return (f"# type {plan.cluster}",)
+
+
+def do(context: Context, _: None) -> Confirmed:
     """Ask; a no leaves everything as it is, fenced and prepared."""
     if not context.ask(text(context)):
         raise StoppedMidway(
@@ -16,7 +29,7 @@ def do(context: Context, _: PlanMember | None) -> Any:
             changed="etcd is fenced, and everything is prepared; no member's data was changed",
             hint=f"requorum resume {context.plan.run} asks again, requorum rollback {context.plan.run} lifts the fences",
         )
-    return {"confirmed": context.plan.cluster}
+    return Confirmed(confirmed=context.plan.cluster)
 
 
 def text(context: Context) -> str:
@@ -38,13 +51,12 @@ def text(context: Context) -> str:
                 f"no write is lost that the disks still show; that there were no others is not proven: {plan.unproven}"
             )
         return f"{less}Everything is checked. Start {names} on their own disks (copies are kept): {loss}."
-    built = context.journal.result("build source", plan.source_on) or {}
+    built = built_in(context)
     changed = f"; its db file was last changed {context.source.modified}" if context.source.modified else ""
-    audited = built.get("audit", {})
-    same = f"; it holds every record of {', '.join(audited['agree'])}'s db up to there" if audited.get("agree") else ""
-    others = "".join(f"\nNot so: {one}." for one in audited.get("differ", ()))
+    same = f"; it holds every record of {', '.join(built.audit.agree)}'s db up to there" if built.audit.agree else ""
+    others = "".join(f"\nNot so: {one}." for one in built.audit.differ)
     return (
-        f"{less}Everything is checked: {context.source.id} came to revision {built.get('revision')} in a real etcd"
+        f"{less}Everything is checked: {context.source.id} came to revision {built.revision} in a real etcd"
         f"{same}{changed}.{others}\n"
         f"Now the data of {names} is set aside (kept until cleanup) and replaced: {loss_text(context.source.loss)}."
     )
@@ -57,3 +69,13 @@ def _less(context: Context) -> str:
         return ""
     lines = "\n".join(f"  - {one}" for one in decided.weaker)
     return f"The disks were read again, and promise less than the plan that you have seen:\n{lines}\n"
+
+
+STEP = StepType(
+    kind="the operator's word",
+    does="asks for the operator's word: everything is known now, and nothing has been moved yet",
+    by_hand=by_hand,
+    do=do,
+    result=Confirmed,
+    asks=True,
+)

@@ -7,9 +7,10 @@ said: in the env file that sets it, in the config file, or, for flags of ExecSta
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from requorum.deployments import envfile, reach, settings, unitsettings, unitwords
+from requorum.deployments import envfile, reach, settings
 from requorum.deployments.config import MemberConfig
-from requorum.deployments.unitsettings import Started
+from requorum.deployments.systemd import unitsettings, unitwords
+from requorum.deployments.systemd.unitsettings import Started
 from requorum.errors import RequorumError
 from requorum.hosts import files, processes, programs, units
 from requorum.hosts.connection import Connection

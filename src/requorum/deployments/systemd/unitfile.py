@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from requorum.deployments import unitwords
 from requorum.deployments.command import SHELLS
+from requorum.deployments.systemd import unitwords
 from requorum.errors import RequorumError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from requorum.deployments import command, envfile, hazards, settings, unitfile, unitwords
+from requorum.deployments import command, envfile, hazards, settings
 from requorum.deployments.command import Command
 from requorum.deployments.config import MemberConfig
+from requorum.deployments.systemd import unitfile, unitwords
 from requorum.errors import RequorumError
 from requorum.hosts import files
 from requorum.hosts.connection import Connection

@@ -17,10 +17,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from requorum.deployments import command, hazards, podvariables, settings
+from requorum.deployments import command, hazards, settings
 from requorum.deployments.command import Command
 from requorum.deployments.hazards import Made
-from requorum.deployments.podvariables import Node
+from requorum.deployments.staticpod import podvariables
+from requorum.deployments.staticpod.podvariables import Node
 from requorum.errors import RequorumError
 from requorum.inventory import plain_yaml
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from requorum.deployments import hazards, kubelet, manifest, parked, reach, settings
+from requorum.deployments import hazards, kubelet, parked, reach, settings
 from requorum.deployments.config import MemberConfig
-from requorum.deployments.podvariables import Node
+from requorum.deployments.staticpod import manifest
+from requorum.deployments.staticpod.podvariables import Node
 from requorum.errors import RequorumError
 from requorum.hosts import containers, files, net, podlogs, processes, units
 from requorum.hosts.connection import Connection
