@@ -14,7 +14,7 @@ from requorum.hosts import files
 from requorum.inventory.inventory import SCHEMA, Host
 from requorum.operations.hosts import Where, opened
 from requorum.operations.survey import survey_hosts
-from requorum.survey.evidence import HostEvidence, MemberEvidence, StaticPodDeployment, SystemdDeployment
+from requorum.survey.evidence import HostEvidence, MemberEvidence, Unknown
 
 DEFAULT = "requorum.yaml"
 
@@ -68,7 +68,7 @@ def init(where: Where, cluster: str, save: Path) -> int:
 
 def _entry(host: Host, seen: HostEvidence, member: MemberEvidence | None) -> dict[str, Any]:
     roles = []
-    found = member is not None and isinstance(member.deployment, (SystemdDeployment, StaticPodDeployment))
+    found = member is not None and not isinstance(member.deployment, Unknown) and member.deployment.supervised
     if found:
         roles.append("etcd")
     servers = {one.unit for one in seen.services} | {f"{one.program}.service" for one in seen.pods}
@@ -90,10 +90,7 @@ def _entry(host: Host, seen: HostEvidence, member: MemberEvidence | None) -> dic
             entry[key] = value
     if address.ssh_args:
         entry["ssh_args"] = list(address.ssh_args)
-    if found and member is not None and isinstance(member.deployment, SystemdDeployment):
-        unit = member.deployment.unit
-        if unit != "etcd.service":
-            entry["etcd"] = {"deployment": "systemd", "unit": unit}
-    if found and member is not None and isinstance(member.deployment, StaticPodDeployment):
-        entry["etcd"] = {"deployment": "static-pod"}
+    if found and member is not None and not isinstance(member.deployment, Unknown):
+        named = member.deployment.as_named()
+        entry.update({"etcd": named} if named else {})
     return entry

@@ -1,11 +1,22 @@
-"""What an inventory is made of. Names only: what a host says of itself is the survey's."""
+"""What an inventory is made of. Names only: what a host says of itself is the survey's.
+
+Each kind of deployment answers the same questions, so that nobody else asks which kind a member is of:
+
+- ``supervised``: something on its host starts it by itself; ``wanted``: it ran, or was to run at boot;
+- ``files``: where it is written down where the member's data lies; ``written_to``: where its etcd writes what it has to say
+  (:func:`requorum.survey.written.read`); ``units``: the units that it runs by;
+- ``programs_in``: the folder of the etcd that it runs; ``image``: what it lies in where that is none of the host's, and
+  ``sealed_by`` the runtime out of whose images nothing can be taken; ``version``: by name alone; empty where nothing tells;
+- ``takes_variables``: a setting can be given to one start by a variable;
+- ``upgrade``: what to do so that it runs another version; ``as_named``: how an inventory of requorum's own names it.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +28,30 @@ class ProcessDeployment:
     log: str
     fenced_by: str = ""
     kind: Literal["process"] = "process"
+
+    supervised: ClassVar[bool] = False
+    wanted: ClassVar[bool] = False
+    user: ClassVar[str] = ""
+    units: ClassVar[tuple[str, ...]] = ()
+    programs_in: ClassVar[str] = ""
+    image: ClassVar[str] = ""
+    sealed_by: ClassVar[str] = ""
+    version: ClassVar[str] = ""
+    takes_variables: ClassVar[bool] = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.config,)
+
+    @property
+    def written_to(self) -> tuple[str, ...]:
+        return ("file", self.log) if self.log else ()
+
+    def upgrade(self, _: str, __: str) -> str:
+        return ""  # it is started by hand, with the programs of --etcd-dir
+
+    def as_named(self) -> dict[str, str]:
+        return {"deployment": "process", "config": self.config}
 
     @property
     def config_file(self) -> Path:
@@ -62,6 +97,38 @@ class SystemdDeployment:
     odd: str = ""
     kind: Literal["systemd"] = "systemd"
 
+    supervised: ClassVar[bool] = True
+    image: ClassVar[str] = ""
+    sealed_by: ClassVar[str] = ""
+    version: ClassVar[str] = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        named = [one.lstrip("-") for one in (*self.env_files, self.config)]
+        return tuple(one for one in named if one)
+
+    @property
+    def written_to(self) -> tuple[str, ...]:
+        return "unit", self.unit
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        return (self.unit,)
+
+    @property
+    def programs_in(self) -> str:
+        return self.program.rpartition("/")[0]
+
+    @property
+    def takes_variables(self) -> bool:
+        return not self.config
+
+    def upgrade(self, version: str, host: str) -> str:
+        return f"put etcd, etcdctl and etcdutl of {version} into {self.programs_in or '/usr/local/bin'} on {host}"
+
+    def as_named(self) -> dict[str, str]:
+        return {"deployment": "systemd", "unit": self.unit} if self.unit != "etcd.service" else {}
+
     @property
     def program(self) -> str:
         """The etcd that it runs."""
@@ -91,6 +158,29 @@ class StaticPodDeployment:
     node: str = ""
     node_ip: str = ""
     kind: Literal["static-pod"] = "static-pod"
+
+    supervised: ClassVar[bool] = True
+    units: ClassVar[tuple[str, ...]] = ("kubelet.service",)
+    programs_in: ClassVar[str] = ""
+    takes_variables: ClassVar[bool] = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return self.manifests
+
+    @property
+    def written_to(self) -> tuple[str, ...]:
+        return ("pod", self.namespace, self.pod, self.container) if self.container else ()
+
+    @property
+    def sealed_by(self) -> str:
+        return "" if "containerd" in self.socket else self.socket
+
+    def upgrade(self, version: str, host: str) -> str:
+        return f"name an image of etcd {version} in {self.manifest} on {host}"
+
+    def as_named(self) -> dict[str, str]:
+        return {"deployment": "static-pod"}
 
     @property
     def manifest(self) -> str:

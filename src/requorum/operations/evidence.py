@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from requorum.deployments import kubelet
+from requorum.deployments import kinds
 from requorum.errors import RequorumError, UsageError
-from requorum.hosts import files, podlogs, units
+from requorum.hosts import files, units
 from requorum.hosts.connection import Connections
 from requorum.hosts.everywhere import at_once
 from requorum.operations import recover
@@ -92,26 +92,14 @@ def _of_host(plan: Plan, member: PlanMember, connections: Connections) -> dict[s
     if host.call(files.there, beside):
         found["journal.jsonl"] = host.call(files.read_file, beside)
     now: dict[str, Any] = {"endpoint": member.config.endpoint}
-    if member.deployment.kind == "systemd":
-        found["etcd.log"] = without_keys(host.call(units.log, member.deployment.unit, LINES)).encode()
+    written = kinds.of(member.deployment).own_log(host, member.deployment, LINES)
+    found.update({name: without_keys(text).encode() for name, text in written.items()})
+    if member.deployment.supervised:
         now["units"] = [
             {"unit": one.name, "active": one.active, "sub": one.sub, "fenced_by": one.fenced_by}
-            for one in host.call(units.show, [member.deployment.unit, *gather.SERVICES])
+            for one in host.call(units.show, [*dict.fromkeys((*member.deployment.units, *gather.SERVICES))])
             if one.there
         ]
-    elif member.deployment.kind == "static-pod":
-        pod = member.deployment
-        path = None if host.bare else host.call(podlogs.newest, pod.namespace, pod.pod, pod.container)
-        if path is not None:
-            found["etcd.log"] = without_keys(host.call(podlogs.end_of, path)).encode()
-        found["kubelet.log"] = without_keys(host.call(units.log, kubelet.UNIT, LINES)).encode()
-        now["units"] = [
-            {"unit": one.name, "active": one.active, "sub": one.sub, "fenced_by": one.fenced_by}
-            for one in host.call(units.show, [kubelet.UNIT])
-        ]
-    elif host.call(files.there, member.deployment.log_file):
-        raw = host.call(files.read_end, member.deployment.log_file, LOG_BYTES)
-        found["etcd.log"] = without_keys(raw.decode(errors="replace")).encode()
     up = live.answers(host, member.config.endpoint)
     now["status"] = msgspec.to_builtins(live.ask(host, member.config, member.tools)) if up else "nothing listens"
     found["now.json"] = msgspec.json.format(msgspec.json.encode(now), indent=1)

@@ -119,7 +119,7 @@ def _lift(connection: Connection, target: Target) -> str:
         if by and not by.startswith(BY_HAND):
             raise RequorumError(f"it is fenced by run {by}: requorum rollback {by}")
         if by:
-            wanted = target.deployment.kind != "process" and target.deployment.wanted
+            wanted = target.deployment.wanted
             kind.put_back(connection, target.deployment, by)
             if wanted and isinstance(target.tools, Binaries):
                 kind.start(connection, target.deployment, Path(target.tools.etcd))
@@ -139,5 +139,5 @@ def _lift(connection: Connection, target: Target) -> str:
 
 def _on_systemd(target: Target) -> bool:
     return isinstance(target, HostEvidence) or (
-        not isinstance(target.deployment, Unknown) and target.deployment.kind != "process"
+        not isinstance(target.deployment, Unknown) and target.deployment.supervised
     )

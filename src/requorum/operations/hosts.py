@@ -64,7 +64,7 @@ def opened(at: Where, powered_off: Sequence[str] = ()) -> Iterator[World]:
     inventory = at.inventory()
     for note, names in _grouped(inventory.notes).items():
         at.tell(f"note: {', '.join(names) + ': ' if names else ''}{note}")
-    plain = any(host.etcd.kind == "process" for host in inventory.hosts)
+    plain = any(not host.etcd.supervised for host in inventory.hosts)
     programs = find_programs(at.etcd_dir, inventory) if plain or at.etcd_dir else None
     addresses = {host.name: host.address for host in inventory.hosts}
     with _connected(addresses, at, powered_off) as connections:
@@ -87,7 +87,7 @@ def programs_of_plan(plan: Plan, at: Where) -> Binaries | None:
     """etcd's programs on this machine that replace those of a plan, where they were named."""
     if at.etcd_dir:
         return binaries.find([str(at.etcd_dir)])
-    if any(one.deployment.kind == "process" for one in plan.members) and plan.tools:
+    if any(not one.deployment.supervised for one in plan.members) and plan.tools:
         return binaries.find([plan.tools])
     return None
 

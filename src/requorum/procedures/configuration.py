@@ -27,7 +27,7 @@ def for_now(plan: Plan, member: PlanMember) -> dict[str, str]:
     From 3.6 on the check is a feature gate, and etcd does not start where a gate and the old variable say different
     things: it is left alone there, and the starts are spaced.
     """
-    if not has_check(plan, member) or member.deployment.kind != "systemd" or member.deployment.config:
+    if not has_check(plan, member) or not member.deployment.takes_variables:
         return {}
     if not member.tools.version.startswith("3.5."):
         return {}

@@ -61,7 +61,7 @@ def _without_tools(survey: Survey) -> set[str]:
         for one in survey.members
         if (not isinstance(one.tools, Binaries) or one.tools.in_container)
         and not isinstance(one.deployment, Unknown)
-        and one.deployment.kind != "process"
+        and one.deployment.supervised
     }
 
 
@@ -87,11 +87,7 @@ def _was_running(evidence: MemberEvidence) -> bool:
     """Whether etcd is to run again after a rollback; a crash loop is found between two tries as well."""
     if not isinstance(evidence.process, Unknown) and evidence.process.running:
         return True
-    return (
-        not isinstance(evidence.deployment, Unknown)
-        and evidence.deployment.kind != "process"
-        and evidence.deployment.wanted
-    )
+    return not isinstance(evidence.deployment, Unknown) and evidence.deployment.wanted
 
 
 def _start_plan(survey: Survey, verdict: Verdict, run: str, tools: str, powered_off: tuple[str, ...]) -> Plan:
@@ -223,17 +219,12 @@ def new_plan(
 def _gate_programs(members: Sequence[PlanMember]) -> None:
     """What is in an image only can be taken out with containerd only: better said before anything is stopped."""
     for one in members:
-        pod = one.deployment
-        if (
-            one.bring_tools
-            and one.role != "leave fenced"
-            and pod.kind == "static-pod"
-            and "containerd" not in pod.socket
-        ):
+        inside = one.deployment
+        if one.bring_tools and one.role != "leave fenced" and inside.image and inside.sealed_by:
             raise Refused(
-                f"{one.host}: etcd's programs are in the image {pod.image} alone, and requorum cannot take them out with "
-                f"the runtime at {pod.socket}",
-                hint=f"bring the programs of etcd {pod.version or 'of that version'} along: --etcd-dir DIR",
+                f"{one.host}: etcd's programs are in the image {inside.image} alone, and requorum cannot take them out with "
+                f"the runtime at {inside.sealed_by}",
+                hint=f"bring the programs of etcd {inside.version or 'of that version'} along: --etcd-dir DIR",
             )
 
 

@@ -75,7 +75,7 @@ class Context:
 
     def tools(self, member: PlanMember) -> Binaries:
         """etcd's programs on a member's host; those that the operator named are for members on this machine."""
-        here = member.deployment.kind == "process" and self.host(member).local
+        here = not member.deployment.supervised and self.host(member).local
         return self.programs if here and self.programs else member.tools
 
     def asked(self) -> list[Asked]:

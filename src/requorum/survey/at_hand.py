@@ -10,34 +10,32 @@ from requorum.etcd import binaries, versions
 from requorum.etcd.binaries import Binaries
 from requorum.hosts import containers, processes, programs
 from requorum.hosts.connection import Connection
-from requorum.inventory.values import StaticPodDeployment, SystemdDeployment
 from requorum.survey.evidence import DbEvidence, MemberEvidence, Unknown
 
 
 def find(connection: Connection, deployment: Deployment, config: MemberConfig) -> Binaries | Unknown:
-    """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of a static pod that runs, those
-    in its container, where the host has none."""
-    beside = os.path.dirname(deployment.program) if isinstance(deployment, SystemdDeployment) else ""
-    own = [beside] if beside else []
+    """etcd's programs on a host: beside the etcd that its unit runs, then on the usual path; of one that runs in a container,
+    those in there, where the host has none."""
+    own = [deployment.programs_in] if deployment.programs_in else []
     try:
         found = connection.call(binaries.find, [*own, *programs.PATH.split(":")])
-        if isinstance(deployment, StaticPodDeployment) and not _fits(found, deployment):
+        if deployment.image and not _fits(found, deployment):
             raise RequorumError(f"etcd in {found.folder} is {found.version}, the pod's is {deployment.version}")
         return found
     except Unreachable:
         raise
     except RequorumError as err:
-        if isinstance(deployment, StaticPodDeployment):
+        if deployment.image:
             return _tools_in_container(connection, deployment, config, err.message)
         return Unknown(unknown=err.message)
 
 
-def _fits(found: Binaries, deployment: StaticPodDeployment) -> bool:
+def _fits(found: Binaries, deployment: Deployment) -> bool:
     return deployment.version.rpartition(".")[0] in ("", found.minor)
 
 
 def _tools_in_container(
-    connection: Connection, deployment: StaticPodDeployment, config: MemberConfig, why: str
+    connection: Connection, deployment: Deployment, config: MemberConfig, why: str
 ) -> Binaries | Unknown:
     """They are run from where the host sees the container's files: nothing is copied for a survey. Only of what holds the
     member's own files: any other container may call what it likes etcd."""
@@ -56,11 +54,11 @@ def _tools_in_container(
 
 
 def version_of_images(members: Sequence[MemberEvidence]) -> str:
-    """etcd's version by the images of its static pods, by what their dbs were last written with where no tag tells; empty
-    where there are no pods."""
-    pods = [one for one in members if isinstance(one.deployment, StaticPodDeployment)]
-    named = [one.deployment.version for one in pods if isinstance(one.deployment, StaticPodDeployment)]
-    written = [one.db.cluster_version for one in pods if isinstance(one.db, DbEvidence)]
+    """etcd's version by the images that it runs in, by what their dbs were last written with where no tag tells; empty where
+    there are none."""
+    inside = [one for one in members if not isinstance(one.deployment, Unknown) and one.deployment.image]
+    named = [one.deployment.version for one in inside if not isinstance(one.deployment, Unknown)]
+    written = [one.db.cluster_version for one in inside if isinstance(one.db, DbEvidence)]
     known = [one for one in named if one] or [one for one in written if one and not one.startswith("3.0.")]
     return max(known, key=versions.numbers, default="")
 

@@ -16,7 +16,6 @@ import anyio.to_thread
 
 from requorum.deployments import controlplane, kinds, kubelet, reach
 from requorum.deployments.config import Deployment, MemberConfig
-from requorum.deployments.staticpod import acts as staticpod
 from requorum.errors import RequorumError, Unreachable, UsageError
 from requorum.etcd import versions
 from requorum.etcd.binaries import Binaries
@@ -26,7 +25,6 @@ from requorum.hosts import net, units
 from requorum.hosts.connection import Connection, Connections, Here
 from requorum.hosts.location import location
 from requorum.inventory.inventory import Host, Inventory
-from requorum.inventory.values import ProcessDeployment, StaticPodDeployment
 from requorum.survey import at_hand, compared, comparing, disks, forking, live, looking, merging, without_python
 from requorum.survey.evidence import (
     Certificate,
@@ -247,8 +245,8 @@ def look_at_host(host: Host, connection: Connection) -> HostEvidence:
         there = connection.call(net.clock)
         ahead = there - (before + time.time()) / 2
         found = dataclasses.replace(found, clock_ahead=round(ahead, 1), python=not connection.bare)
-        services = () if isinstance(host.etcd, ProcessDeployment) else services_of(connection)
-        pods = () if isinstance(host.etcd, ProcessDeployment) else pods_of(connection)
+        services = services_of(connection) if host.etcd.supervised else ()
+        pods = pods_of(connection) if host.etcd.supervised else ()
     except Unreachable as err:
         return dataclasses.replace(found, unreachable=err.message)
     except (RequorumError, OSError) as err:
@@ -277,7 +275,7 @@ def survey_member(host: Host, connection: Connection, found: Binaries | None, *,
         if deployment is None:
             return _nothing_of(host, kinds.missing(host.etcd), absent=True)
         config = kinds.of(deployment).read_config(connection, deployment)
-        here = deployment.kind == "process" and connection.local
+        here = not deployment.supervised and connection.local
         its_tools = found if here and found else at_hand.find(connection, deployment, config)
         found_here = read_dir(
             connection,
@@ -290,10 +288,9 @@ def survey_member(host: Host, connection: Connection, found: Binaries | None, *,
             found=its_tools,
         )
         running = not isinstance(found_here.process, Unknown) and found_here.process.running
-        pod = deployment if isinstance(deployment, StaticPodDeployment) and not running else None
         return dataclasses.replace(
             found_here,
-            hindrance=staticpod.hindrance(connection, pod) if pod else "",
+            hindrance="" if running else kinds.of(deployment).hindrance(connection, deployment),
             certificates=_certificates(connection, config),
             clock=connection.call(net.clock),
             unresolved=reach.unresolved(connection, config),
@@ -332,7 +329,7 @@ def _nothing_of(host: Host, why: str, *, reachable: bool = True, absent: bool = 
         data_dir="",
         wal_dir="",
         config=nothing,
-        deployment=host.etcd if host.etcd.kind == "process" else nothing,
+        deployment=nothing if host.etcd.supervised else host.etcd,
         place=nothing,
         process=nothing,
         live=nothing,

@@ -42,12 +42,12 @@ def look(
             layout.data_dir,
             layout.wal_dir,
             layout.inner,
-            configs=_configs(deployment),
-            units=deployment is not None and deployment.kind != "process",
+            configs=deployment.files if deployment else (),
+            units=deployment is not None and deployment.supervised,
             others=tuple(others),
             pids=running.pids,
             member_id=log.member_id if isinstance(log, LogEvidence) else 0,
-            log_of=_log_of(deployment),
+            log_of=deployment.written_to if deployment else (),
         )
     except (RequorumError, OSError) as err:
         return Unknown(unknown=err.message if isinstance(err, RequorumError) else str(err))
@@ -70,29 +70,6 @@ def _dirs(member: MemberEvidence) -> tuple[str, ...]:
     if isinstance(member.place, Unknown):
         return (member.data_dir, f"{member.data_dir}/member")
     return (member.place.data_dir, f"{member.place.data_dir}/member")
-
-
-def _configs(deployment: Deployment | None) -> tuple[str, ...]:
-    """The files that say where a member's data lies."""
-    if deployment is None:
-        return ()
-    if deployment.kind == "static-pod":
-        return deployment.manifests
-    if deployment.kind == "process":
-        return (deployment.config,)
-    named = [one.lstrip("-") for one in (*deployment.env_files, deployment.config)]
-    return tuple(one for one in named if one)
-
-
-def _log_of(deployment: Deployment | None) -> tuple[str, ...]:
-    """Where a member's etcd writes what it has to say (:func:`requorum.survey.written.read`)."""
-    if deployment is None:
-        return ()
-    if deployment.kind == "systemd":
-        return "unit", deployment.unit
-    if deployment.kind == "static-pod":
-        return ("pod", deployment.namespace, deployment.pod, deployment.container) if deployment.container else ()
-    return ("file", deployment.log) if deployment.log else ()
 
 
 def snapshots(

@@ -8,9 +8,7 @@ from requorum.survey.evidence import (
     Binaries,
     DbEvidence,
     MemberEvidence,
-    StaticPodDeployment,
     Survey,
-    SystemdDeployment,
     Unknown,
 )
 from requorum.verdict.values import Finding
@@ -20,7 +18,7 @@ _DIGITS = re.compile("[0-9]{1,9}")
 
 def program_of(member: MemberEvidence, survey: Survey) -> str:
     """The version of etcd that would start on a member's disk; empty where nothing tells."""
-    if isinstance(member.deployment, StaticPodDeployment) and member.deployment.version:
+    if not isinstance(member.deployment, Unknown) and member.deployment.version:
         return member.deployment.version
     return member.tools.version if isinstance(member.tools, Binaries) else survey.etcd_version
 
@@ -92,14 +90,12 @@ def refusal(survey: Survey, members: Sequence[MemberEvidence], *, as_is: bool) -
 
 def _bring(data: str, members: Sequence[MemberEvidence]) -> str:
     """What to put where, so that members run with programs of a version."""
+    own = {
+        one.name: "" if isinstance(one.deployment, Unknown) else one.deployment.upgrade(data, one.host)
+        for one in members
+    }
     words = []
-    plain = [one.name for one in members if not isinstance(one.deployment, SystemdDeployment | StaticPodDeployment)]
-    if plain:
+    if plain := [name for name, how in own.items() if not how]:
         words.append(f"--etcd-dir DIR with etcd, etcdctl and etcdutl of {data} for {', '.join(plain)}")
-    for one in members:
-        if isinstance(one.deployment, SystemdDeployment):
-            folder = one.deployment.program.rpartition("/")[0] or "/usr/local/bin"
-            words.append(f"put etcd, etcdctl and etcdutl of {data} into {folder} on {one.host}")
-        elif isinstance(one.deployment, StaticPodDeployment):
-            words.append(f"name an image of etcd {data} in {one.deployment.manifest} on {one.host}")
+    words += [how for how in own.values() if how]
     return "; ".join(words) + "; then type the command again"

@@ -21,6 +21,8 @@ FENCE_MARK = "# fenced by requorum run "
 ORIGINAL_MARK = "# the member's own file: "
 FENCE_TRIAL_SECONDS = 10.0
 LOG_BYTES = 65536
+OWN_LOG_BYTES = 1 << 20
+STARTS_AT_ONCE = False
 
 
 def find(host: Connection, named: ProcessDeployment) -> ProcessDeployment:
@@ -206,3 +208,20 @@ def remove_set_aside(host: Connection, deployment: ProcessDeployment, run: str) 
     """Remove what a run kept of the configuration."""
     host.call(files.remove_made, set_aside_path(deployment, run))
     _unmark_log(host, deployment)
+
+
+def hindrance(_: Connection, __: ProcessDeployment) -> str:
+    """Nothing is known to keep a plain process from being started."""
+    return ""
+
+
+def own_log(host: Connection, deployment: ProcessDeployment, _: int) -> dict[str, str]:
+    """The end of what its etcd wrote."""
+    if not host.call(files.there, deployment.log_file):
+        return {}
+    return {"etcd.log": host.call(files.read_end, deployment.log_file, OWN_LOG_BYTES).decode(errors="replace")}
+
+
+def copy_out(_: Connection, __: ProcessDeployment, ___: Sequence[str], ____: Path) -> tuple[str, ...]:
+    """It runs in no image."""
+    return ()

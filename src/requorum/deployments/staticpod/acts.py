@@ -7,7 +7,7 @@ manifest, and the manifest returns only once the data is in place: kubelet would
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ PROBED_SECONDS = 15.0
 """So long after a start nobody asks whether kubelet ends the container for its probe."""
 LATE_SECONDS = 90.0
 """A pod that has not started by then has a reason; after a power cut it may take 50 s (measured)."""
+STARTS_AT_ONCE = True
 
 
 def find(host: Connection, named: StaticPodDeployment) -> StaticPodDeployment | None:
@@ -332,3 +333,18 @@ def remove_set_aside(host: Connection, deployment: StaticPodDeployment, run: str
     """Remove what a run kept of the manifest. Copies of it that it took out of kubelet's folder stay where they are: they
     are nowhere else."""
     parked.forget(host, Path(deployment.manifest), run)
+
+
+def own_log(host: Connection, deployment: StaticPodDeployment, lines: int) -> dict[str, str]:
+    """The end of what etcd and kubelet wrote."""
+    found = {"kubelet.log": host.call(units.log, kubelet.UNIT, lines)}
+    path = None if host.bare else host.call(podlogs.newest, deployment.namespace, deployment.pod, deployment.container)
+    if path is not None:
+        found["etcd.log"] = host.call(podlogs.end_of, path)
+    return found
+
+
+def copy_out(host: Connection, deployment: StaticPodDeployment, names: Sequence[str], folder: Path) -> Collection[str]:
+    """Copy programs out of the pod's image into a folder of the host's; returns those that it had."""
+    wake_runtime(host, deployment.socket)
+    return host.call(containers.copy_out, deployment.socket, deployment.image, names, folder)

@@ -17,6 +17,7 @@ from requorum.hosts.connection import Connection
 from requorum.inventory.values import SystemdDeployment
 
 FLAGS_SECONDS = 20.0
+STARTS_AT_ONCE = False
 
 
 def find(host: Connection, named: SystemdDeployment) -> SystemdDeployment | None:
@@ -216,3 +217,18 @@ def remove_set_aside(host: Connection, deployment: SystemdDeployment, run: str) 
     """Remove what a run kept of the configuration."""
     for path in [*_changed(deployment), settings_path(deployment)]:
         host.call(files.remove_made, files.aside(path, run))
+
+
+def hindrance(_: Connection, __: SystemdDeployment) -> str:
+    """What keeps a unit from running is in its journal."""
+    return ""
+
+
+def own_log(host: Connection, deployment: SystemdDeployment, lines: int) -> dict[str, str]:
+    """The end of the unit's journal."""
+    return {"etcd.log": host.call(units.log, deployment.unit, lines)}
+
+
+def copy_out(_: Connection, __: SystemdDeployment, ___: Sequence[str], ____: Path) -> tuple[str, ...]:
+    """It runs in no image."""
+    return ()

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from requorum.deployments import kinds
-from requorum.deployments.staticpod import acts as staticpod
 from requorum.errors import RequorumError
 from requorum.etcd import binaries, versions
 from requorum.etcd.binaries import Binaries
-from requorum.hosts import containers, files, programs, transfer
+from requorum.hosts import files, programs, transfer
 from requorum.hosts.connection import Connection, Here
-from requorum.inventory.values import StaticPodDeployment
 from requorum.procedures.values import Plan, PlanMember, work_of
 from requorum.run.context import Context
 from requorum.run.steptype import StepType
@@ -37,8 +35,8 @@ def do(context: Context, member: PlanMember) -> Brought:
     host = context.host(member)
     folder = Path(member.tools.folder)
     host.call(files.make_dir, folder)
-    if context.programs is None and isinstance(member.deployment, StaticPodDeployment):
-        return _out_of_image(context, member, member.deployment)
+    if context.programs is None and member.deployment.image:
+        return _out_of_image(context, member)
     donor, theirs = _donor(context)
     for source in (theirs.etcd, theirs.etcdctl, theirs.etcdutl):
         target = folder / Path(source).name
@@ -48,24 +46,23 @@ def do(context: Context, member: PlanMember) -> Brought:
     return Brought(origin=donor.name, version=theirs.version)
 
 
-def _out_of_image(context: Context, member: PlanMember, deployment: StaticPodDeployment) -> Brought:
-    """The pod's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well. It gets
-    a second name, not a copy: a killed run would leave half of one."""
+def _out_of_image(context: Context, member: PlanMember) -> Brought:
+    """The member's own: of its version to the letter. An image of 3.5 may have no etcdutl: there etcdctl restores as well. It
+    gets a second name, not a copy: a killed run would leave half of one."""
     host, folder = context.host(member), Path(member.tools.folder)
-    staticpod.wake_runtime(host, deployment.socket)
-    names = ("etcd", "etcdctl", "etcdutl")
-    found = host.call(containers.copy_out, deployment.socket, deployment.image, names, folder)
+    image = member.deployment.image
+    found = kinds.of(member.deployment).copy_out(host, member.deployment, ("etcd", "etcdctl", "etcdutl"), folder)
     if "etcdutl" not in found and "etcdctl" in found:
         if versions.numbers(context.plan.etcd_version) >= versions.NO_RESTORE_IN_CTL:
             raise RequorumError(
-                f"image {deployment.image} has no etcdutl, and etcdctl of this version restores nothing",
+                f"image {image} has no etcdutl, and etcdctl of this version restores nothing",
                 hint=f"bring etcd's programs of version {context.plan.etcd_version} along: --etcd-dir DIR",
             )
         host.call(programs.run, ["ln", "-f", folder / "etcdctl", folder / "etcdutl"], seconds=LINK_SECONDS)
     version = host.call(binaries.find, [folder]).version
     if version.rpartition(".")[0] != context.plan.etcd_version.rpartition(".")[0]:
-        raise RequorumError(f"{deployment.image} holds etcd {version}, planned was {context.plan.etcd_version}")
-    return Brought(origin=deployment.image, version=version)
+        raise RequorumError(f"{image} holds etcd {version}, planned was {context.plan.etcd_version}")
+    return Brought(origin=image, version=version)
 
 
 def _donor(context: Context) -> tuple[Connection, Binaries]:

@@ -46,9 +46,7 @@ def undo(context: Context, member: PlanMember) -> None:
     """
     kind, host, run = kinds.of(member.deployment), context.host(member), context.plan.run
     removed = any(one.kind == "remove member" and one.id in context.journal.begun for one in context.steps())
-    holder = member.deployment.fenced_by or (
-        f"{BY_HAND}{run}" if removed and member.deployment.kind == "static-pod" else ""
-    )
+    holder = member.deployment.fenced_by or (f"{BY_HAND}{run}" if removed and kind.STARTS_AT_ONCE else "")
     kind.put_back(host, member.deployment, run, holder)
     if member.was_running and not holder and not removed and not host.call(processes.holders_of, folders_of(member)):
         kind.start(host, member.deployment, Path(context.tools(member).etcd))

@@ -118,7 +118,7 @@ async def survey_again(plan: Plan, connections: Connections, found: Binaries | N
         Host(name=one.host, roles=("etcd",), etcd=one.deployment, address=plan.host(one.host).address)
         for one in plan.members
     )
-    at_hand = found or next((one.tools for one in plan.members if one.deployment.kind == "process"), None)
+    at_hand = found or next((one.tools for one in plan.members if not one.deployment.supervised), None)
     cluster = plan.cluster.rsplit("-", 1)[0]
     inventory = Inventory(path=Path("/"), cluster=cluster, hosts=hosts, tools=None, snapshots=())
     survey = await gather.survey_hosts(inventory, connections, at_hand, in_full=True, snapshots=plan.snapshots)

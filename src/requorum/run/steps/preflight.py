@@ -51,7 +51,7 @@ def do(context: Context, member: PlanMember) -> Fit:
 def _can_begin_empty(host: Connection, member: PlanMember) -> None:
     """An etcd that starts on an empty WAL dir makes DIR.tmp beside it and renames it: its user must be let."""
     parent = Path(member.place.wal_dir).parent
-    if member.deployment.kind == "process" or not member.place.wal_apart:
+    if not member.deployment.supervised or not member.place.wal_apart:
         return
     if not host.call(files.may_write, parent, member.deployment.user):
         raise RequorumError(
