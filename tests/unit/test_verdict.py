@@ -923,7 +923,9 @@ def test_what_only_the_second_computation_finds_is_in_the_table() -> None:
     sets = voters((0, (1, 2, 3, 4)), (96, (2, 3, 4)))
     gone = member(1, db(90), log(1, 103, commit=96, sets=sets), of=(1, 2, 3, 4))
     left = member(4, db(90), log(4, 100, commit=96, sets=sets), of=(1, 2, 3, 4))
-    verdict = decide(survey(gone, lost(2), lost(3), left))
+    stands = (Stand(member="m1", value="a"), Stand(member="m4", value="a"))
+    same = (Comparison(what="the records up to revision 90", stands=stands),)
+    verdict = decide(dataclasses.replace(survey(gone, lost(2), lost(3), left), compared=same))
     assert verdict.kind == "undecided"
     assert "lacks 3 entries that m1 still hold" in verdict.summary
     assert next(one for one in verdict.sources if one.id == "m4: db + own log").loss.at_most == 3

@@ -14,10 +14,12 @@ from requorum.verdict.witnesses import majority, read_to_end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parting:
-    """Who voted ``before`` a member was alone, and ``how`` it came to be alone, in words."""
+    """Who voted ``before`` a member was alone, from entry ``index`` on (0 where that is not told), and ``how`` it came to be
+    alone, in words."""
 
     before: tuple[int, ...]
     how: str
+    index: int = 0
 
 
 def parting(member: MemberEvidence, others: Iterable[MemberEvidence]) -> Parting | None:
@@ -29,7 +31,9 @@ def parting(member: MemberEvidence, others: Iterable[MemberEvidence]) -> Parting
     index, before = forced(log)
     if index:
         who = "the other one" if len(before) == 2 else f"{len(before) - 1} others"
-        return Parting(before=before, how=f"threw {who} out at once at entry {index}, as --force-new-cluster does")
+        return Parting(
+            before=before, how=f"threw {who} out at once at entry {index}, as --force-new-cluster does", index=index
+        )
     begins = log.voter_sets[0]
     if len(log.voter_sets) > 1 or not log.reads_from:
         return None  # its log tells: they were removed one by one, or it was founded alone
@@ -98,6 +102,21 @@ def unproven(cluster: Electorate, members: Sequence[MemberEvidence]) -> str:
     found = parting(head, ours) if head is not None else None
     if found is None or head is None:
         return ""
+    committed = max(found.index - 1, *(one.log.commit for one in ours if isinstance(one.log, LogEvidence)), 0)
+    short = sorted(
+        one.name
+        for one in ours
+        if isinstance(one.log, LogEvidence)
+        and one.log.member_id in found.before
+        and one.log.end_is_read
+        and one.log.last_index < committed
+        and not forced(one.log)[0]
+    )
+    if len(found.before) - len(short) < majority(len(found.before)):
+        return (
+            f"{head.name} {found.how}, and of those that voted before, {' and '.join(short)} end before entry {committed}, which "
+            f"a majority held: disks went back in time, and nobody knows what else was on them"
+        )
     read = tell_all(ours, found.before, founders_of(members))
     wanted = len(found.before) - majority(len(found.before)) + 1
     if len(read) >= wanted:

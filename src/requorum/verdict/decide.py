@@ -73,7 +73,9 @@ def decide(survey: Survey) -> Verdict:
     several = (bool(cluster.ambiguous) and not cluster.tie) or (bool(strays) and not any(one.sources for one in cases))
     undecided = several or bool(cluster.tie) or histories == "open"
     sources = _all_sources(cases, cluster.ambiguous or bare) if undecided and len(cases) > 1 else case.sources or strays
-    if histories == "open":
+    if (several or cluster.tie) and len(cases) == 1 and cluster.ambiguous:
+        sources = _all_sources(cases, cluster.ambiguous)
+    if histories == "open" or several:
         listed = {one.member for one in sources if one.db}
         sources += tuple(one for one in strays if one.member not in listed)
     doubt = audit_start(survey, start) if start else audit_source(survey, sources[0]) if sources else ""
@@ -123,7 +125,7 @@ def decide(survey: Survey) -> Verdict:
 
 def _case(survey: Survey, cluster: Electorate) -> _Case:
     together = counting(survey, cluster)
-    newest = newest_of(cluster, together, survey.forks, survey.members)
+    newest = newest_of(cluster, together, survey.forks, survey.members, survey.compared)
     sources, findings = ranked(survey, cluster, together, newest)
     aside = tuple(
         Finding(

@@ -17,12 +17,15 @@ from requorum.survey.evidence import (
     LogEvidence,
     MemberConfig,
     MemberEvidence,
+    Peer,
+    Run,
     Survey,
     Tail,
     Unknown,
     VoterSet,
 )
 from requorum.survey.lineage import agrees, heads, known_commit
+from requorum.survey.runs import count, union, within
 from requorum.verdict.claims import Claims, check
 from requorum.verdict.identity import Identities, identities, member_id, recorded
 from requorum.verdict.values import Finding
@@ -218,12 +221,13 @@ def _cluster_id(
         ids = " and ".join(f"{one:x}" for one in leading)
         why = f"the disks belong to different clusters ({ids}), and none has more of them"
         return leading[0], why, tuple(leading[1:])
-    if more := _holds_more(members, leading[0], groups):
+    if more := _holds_more(survey, members, leading[0]):
+        whose = f"of {_of(more):x}" if _of(more) else "which has no log and names other members"
         why = (
-            f"the disks belong to different clusters: most are of {leading[0]:x}, and {more.name}'s, of {_of(more):x}, holds "
+            f"the disks belong to different clusters: most are of {leading[0]:x}, and {more.name}'s, {whose}, holds "
             f"revision {_reach(more)}, more than any of them: was a backup restored, or a cluster made anew?"
         )
-        return leading[0], why, (_of(more),)
+        return leading[0], why, (_of(more),) if _of(more) else ()
     if leading[0] in alone and expected > 1:
         text = f"it is a cluster of one, although {expected} members are expected: an impostor that started empty?"
         findings.append(
@@ -236,24 +240,37 @@ def _cluster_id(
     return leading[0], "", ()
 
 
-def _holds_more(members: Sequence[MemberEvidence], chosen: int, groups: Counter[int]) -> MemberEvidence | None:
-    """The disk of another cluster of these members that holds more than all of the chosen one's, if there is one. What serves
+def _holds_more(survey: Survey, members: Sequence[MemberEvidence], chosen: int) -> MemberEvidence | None:
+    """The disk of another cluster of these members that may hold more than all of the chosen one's, if there is one. What serves
     was chosen before: where it came from a restore, somebody wanted that."""
     served = any(isinstance(one.live, LiveEvidence) and one.live.leader for one in members if _of(one) == chosen)
-    if len(groups) < 2 or served:
+    if served:
         return None
     ours = {url for one in members for url in _peer_urls(one, chosen)}
-    highest = max(_reach(one) for one in members if _of(one) == chosen)
+    own = {one.name for one in members if _of(one) == chosen}
+    ids = {peer.id for one in members if one.name in own for peer in _recorded(one)}
+    sure = [_sure(one) for one in members if one.name in own]
+    highest = max([*sure, *(one.tail.revision for one in survey.merged if one.follows in own and not one.tail.doubts)])
     found = [
         one
         for one in members
-        if _of(one) not in (0, chosen)
-        and isinstance(one.db, DbEvidence)
-        and one.db.sound
+        if (_of(one) != chosen if _of(one) else _names_others(one, ids))
         and _reach(one) > highest
-        and (_restored(one) or ours & {url for peer in one.db.peers for url in peer.peer_urls})
+        and (_restored(one) or ours & {url for peer in _recorded(one) for url in peer.peer_urls})
     ]
     return max(found, key=_reach, default=None)
+
+
+def _names_others(member: MemberEvidence, ids: Collection[int]) -> bool:
+    """Whether a db without a log names members, and none of them is one of these."""
+    named = {peer.id for peer in member.db.peers} if isinstance(member.db, DbEvidence) and member.db.sound else set()
+    return bool(named and ids) and not named & set(ids)
+
+
+def _recorded(member: MemberEvidence) -> tuple[Peer, ...]:
+    """The members that a disk names."""
+    named = member.log.peers if isinstance(member.log, LogEvidence) else ()
+    return (*named, *(member.db.peers if isinstance(member.db, DbEvidence) else ()))
 
 
 def _restored(member: MemberEvidence) -> bool:
@@ -269,11 +286,29 @@ def _peer_urls(member: MemberEvidence, cluster: int) -> set[str]:
     return urls
 
 
+def _sure(member: MemberEvidence) -> int:
+    """The revision that a member's disk comes to by its db, and by its log where nothing is in doubt."""
+    if not isinstance(member.db, DbEvidence) or not member.db.sound:
+        return 0
+    sure = isinstance(member.tail, Tail) and not member.tail.doubts
+    return max(member.db.revision, member.tail.revision if isinstance(member.tail, Tail) and sure else 0)
+
+
 def _reach(member: MemberEvidence) -> int:
-    """The revision that a member's disk comes to; an upper bound where no db tells."""
+    """The revision that a member's disk may come to at most: each entry behind its db that may be a write, or that nobody can
+    read, counts as one."""
+    at, revision = 0, 1
     if isinstance(member.db, DbEvidence) and member.db.sound:
-        return max(member.db.revision, member.tail.revision if isinstance(member.tail, Tail) else 0)
-    return member.log.last_index if isinstance(member.log, LogEvidence) else 0
+        at, revision = member.db.applied_index, member.db.revision
+        if isinstance(member.tail, Tail):
+            at, revision = member.tail.to_index, max(revision, member.tail.revision)
+    if not isinstance(member.log, LogEvidence):
+        return revision
+    log = member.log
+    end = max([log.last_index, *(run.last for run in log.unreadable)])
+    untold = [Run(first=at + 1, last=min(end, log.classified_above))] if at < log.classified_above else []
+    held = union(within(log.possible_writes, at + 1, end), within(log.unreadable, at + 1, end), untold)
+    return revision + count(held)
 
 
 def _configured(member: MemberEvidence) -> int:

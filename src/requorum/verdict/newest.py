@@ -17,7 +17,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from requorum.survey.around_values import CUT_OFF_LOG, Around
-from requorum.survey.evidence import DbEvidence, Fork, LogEvidence, MemberEvidence, MergedLog, Run, Tail, VoterSet
+from requorum.survey.evidence import (
+    Comparison,
+    DbEvidence,
+    Fork,
+    LogEvidence,
+    MemberEvidence,
+    MergedLog,
+    Run,
+    Tail,
+    VoterSet,
+)
 from requorum.survey.lineage import agrees, fork_of, known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
 from requorum.verdict import alone
@@ -90,6 +100,7 @@ def newest_of(
     together: tuple[MergedLog, ...],
     forks: Sequence[Fork] = (),
     members: Sequence[MemberEvidence] = (),
+    compared: Sequence[Comparison] = (),
 ) -> Newest:
     """Compute it from the members that count, and from what lies beside any member's data dir."""
     logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
@@ -138,7 +149,7 @@ def newest_of(
         apart=cluster.apart,
         aside=_aside(cluster, forks, deposed=bool(unproven)),
         beside=_beside(cluster, last, members),
-        strangers=_strangers(cluster, members) if unproven else (),
+        strangers=(*_strangers(cluster, members, compared), *_gone(cluster, compared)) if unproven else (),
         cut=cut,
     )
     reach = best.revision + behind(newest, best.index)[0]
@@ -256,7 +267,7 @@ def _aside(cluster: Electorate, forks: Sequence[Fork], *, deposed: bool) -> tupl
         return ()
     leaving = list(cluster.rivals)
     if deposed:
-        leaving += [one for one in cluster.counted if one is not head and fork_of(one, head, forks)]
+        leaving += [one for one in (*cluster.counted, *cluster.gone) if one is not head and fork_of(one, head, forks)]
     groups: list[list[MemberEvidence]] = []
     for one in leaving:
         if not isinstance(one.log, LogEvidence):
@@ -280,8 +291,9 @@ def _aside(cluster: Electorate, forks: Sequence[Fork], *, deposed: bool) -> tupl
         told = []
         for one in group:
             assert isinstance(one.log, LogEvidence)
-            at = fork_of(one, head, forks)
-            told.append((at, *_from(one.log, at)))
+            at = _parted_from(one.log, head, fork_of(one, head, forks))
+            end, writes = _from(one.log, at)
+            told.append((at, end, writes + max(index_counted(one, cluster) - max(end, at - 1), 0)))
         out.append(
             Aside(
                 names=tuple(sorted(one.name for one in group)),
@@ -293,17 +305,53 @@ def _aside(cluster: Electorate, forks: Sequence[Fork], *, deposed: bool) -> tupl
     return tuple(out)
 
 
-def _strangers(cluster: Electorate, members: Sequence[MemberEvidence]) -> tuple[Aside, ...]:
-    """What the logs of other clusters hold: a member that was emptied, or restored by itself, and then served."""
+def _parted_from(log: LogEvidence, head: MemberEvidence, fork: int) -> int:
+    """The entry from which on two histories may differ: before the first one that is known to, some may be unreadable."""
+    hidden = [*log.unreadable, *(head.log.unreadable if isinstance(head.log, LogEvidence) else ())]
+    while any(one.first <= fork - 1 <= one.last for one in hidden):
+        fork -= 1
+    return fork
+
+
+def _strangers(
+    cluster: Electorate, members: Sequence[MemberEvidence], compared: Sequence[Comparison]
+) -> tuple[Aside, ...]:
+    """What the disks of other clusters hold: a member that was emptied, or restored by itself, and then served."""
     out = []
     for one in members:
         if not isinstance(one.log, LogEvidence) or one.log.cluster_id in (0, cluster.cluster_id):
             continue
         at = 1 + (one.log.restored_at or 0)
         last, writes = _from(one.log, at)
+        writes += _of_its_own(one, cluster, compared) if one.log.restored_at else 0
         what = "is another cluster's, and holds what was written to it"
         out.append(Aside(names=(one.name,), fork=at, last=last, writes=writes, what=what))
     return tuple(out)
+
+
+def _gone(cluster: Electorate, compared: Sequence[Comparison]) -> tuple[Aside, ...]:
+    """What the dbs of members that are none any more may hold, and nothing of this history does."""
+    out = []
+    for one in cluster.gone:
+        writes = _of_its_own(one, cluster, compared) if isinstance(one.db, DbEvidence) and one.db.sound else 0
+        if writes:
+            what = "is no member any more, and has a db that may hold what the others do not,"
+            at = one.db.applied_index if isinstance(one.db, DbEvidence) else 0
+            out.append(Aside(names=(one.name,), fork=max(at - writes, 0) + 1, last=at, writes=writes, what=what))
+    return tuple(out)
+
+
+def _of_its_own(member: MemberEvidence, cluster: Electorate, compared: Sequence[Comparison]) -> int:
+    """How many writes a restored db may hold that no disk of the cluster does: those behind the last revision up to which it is
+    known to hold the same as one of theirs."""
+    own = {one.name for one in cluster.counted}
+    agreed = 1
+    for each in compared:
+        mine = [stand.value for stand in each.stands if stand.member == member.name]
+        theirs = {stand.value for stand in each.stands if stand.member in own}
+        if each.of_records and mine and mine[0] in theirs:
+            agreed = max(agreed, each.records_up_to)
+    return max(member.db.last_revision - agreed, 0) if isinstance(member.db, DbEvidence) else 0
 
 
 def _from(log: LogEvidence, at: int) -> tuple[int, int]:
@@ -409,17 +457,24 @@ def _removed_since(cluster: Electorate, each: VoterSet) -> set[int]:
 
 
 def _committed_elsewhere(cluster: Electorate, forks: Sequence[Fork]) -> str:
-    """That of two histories one was committed by voters whose logs tell the other now: then their disks went back in time, and
-    what they had held besides nobody knows. Empty where it was committed without them."""
-    pairs = [(one, cluster.counted) for one in cluster.rivals] + [(one, cluster.rivals) for one in cluster.counted]
-    for knows, others in pairs:
+    """That of two histories one was committed by voters whose logs tell the other now, or that were emptied: then disks went back
+    in time, and what they had held besides nobody knows. Empty where it was committed without them. One that was forced to be
+    alone shows itself that it threw its end away."""
+    every = (*cluster.counted, *cluster.rivals)
+    for knows in every:
         if not isinstance(knows.log, LogEvidence):
             continue
         commit = knows.log.commit
+        others = [one for one in every if one is not knows and _lacks(one, knows, forks)]
+        if not any(0 < fork_of(one, knows, forks) <= commit for one in others):
+            continue
         voters = next((one.voters for one in reversed(knows.log.voter_sets) if one.index <= commit), ())
-        without = {member_id(one): one.name for one in others if member_id(one) in voters and _lacks(one, knows, forks)}
-        parted = any(0 < fork_of(one, knows, forks) <= commit for one in others)
-        if parted and voters and len(voters) - len(without) < majority(len(voters)):
+        without = {
+            member_id(one): one.name
+            for one in others
+            if member_id(one) in voters and isinstance(one.log, LogEvidence) and not alone.forced(one.log)[0]
+        }
+        if voters and len(voters) - len(without) < majority(len(voters)):
             return (
                 f"{knows.name} knows entry {commit} to be committed, so a majority held it, but "
                 f"{' and '.join(sorted(without.values()))} hold another history now: disks went back in time, or were emptied, "
