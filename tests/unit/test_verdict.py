@@ -947,20 +947,22 @@ def test_disks_that_were_restored_from_a_later_state(revision: int, asks: bool) 
     assert ({one.member for one in verdict.sources} >= {"m1", "m2"}) == asks
 
 
-@pytest.mark.parametrize(("end", "kind"), [("clean", "start as is"), ("torn", "rebuild")])
-def test_what_only_a_learner_holds(end: str, kind: str) -> None:
-    """It cannot be elected, and would throw it away. Where no voter can have held it, nobody was told of it; where a torn write
-    may have been it, somebody may."""
+@pytest.mark.parametrize(
+    ("last", "end", "kind"), [(99, "clean", "start as is"), (100, "clean", "rebuild"), (100, "torn", "rebuild")]
+)
+def test_what_only_a_learner_holds(last: int, end: str, kind: str) -> None:
+    """It cannot be elected, and would throw it away."""
     sets = voters((0, (1, 2, 3)), learners=(4,))
     of = peers(1, 2, 3, 4, learners=(4,))
     those = [
         member(1, db(90, of=of), log(1, 97, commit=96, sets=sets)),
         member(2, db(90, of=of), log(2, 99, commit=96, sets=sets, hole=95)),
         member(3, db(90, of=of), log(3, 99, commit=96, sets=sets, end=end)),
-        member(4, db(90, of=of), log(4, 100, commit=96, sets=sets)),
+        member(4, db(90, of=of), log(4, last, commit=96, sets=sets)),
     ]
     verdict = decide(survey(*those))
     assert verdict.kind == kind, verdict.summary
+    assert ("ends before them in what looks like a torn write" in str(verdict.proof)) == (end == "torn")
     if kind == "rebuild":
         assert "m4, which does not vote, holds entries from 100 on" in str(verdict.proof)
         assert verdict.sources[0].member == "m4"

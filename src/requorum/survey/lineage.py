@@ -31,7 +31,7 @@ def fork_of(one: MemberEvidence, other: MemberEvidence, forks: Sequence[Fork]) -
     """The first entry at which two members' logs are known to differ, by its term or by what it holds; 0 for none."""
     if not isinstance(one.log, LogEvidence) or not isinstance(other.log, LogEvidence):
         return 0
-    found = [_terms_differ(one.log.runs, other.log.runs)]
+    found = [_terms_differ(_terms_of(one, one.log), _terms_of(other, other.log))]
     for fork in forks:
         mine = [at for at, group in enumerate(fork.groups) if one.name in group]
         theirs = [at for at, group in enumerate(fork.groups) if other.name in group]
@@ -62,14 +62,31 @@ def applied_alike(
     return max(known_commit(other), db.consistent_index if term and term == db.term else 0)
 
 
+def _terms_of(member: MemberEvidence, log: LogEvidence) -> tuple[TermRun, ...]:
+    """The terms of a log's entries, and of one that cannot be read where the db is at it, and is tied to the rest."""
+    db = member.db
+    if not isinstance(db, DbEvidence) or not db.sound or not db.term or not isinstance(db.footing, Footing):
+        return log.runs
+    at = db.applied_index
+    if db.footing.kind != "records" or not any(one.first <= at <= one.last for one in log.unreadable):
+        return log.runs
+    return tuple(sorted((*log.runs, TermRun(first=at, last=at, term=db.term)), key=lambda one: one.first))
+
+
 def _terms_differ(one: Sequence[TermRun], other: Sequence[TermRun]) -> int:
-    found = 0
+    """The first index at which two logs have different terms, whether both entries can be read or not: terms never fall along a
+    log, so one that goes on in a lower term than another's entry had no entry of that term there. 0 for none."""
+    found = []
     for mine in one:
         for theirs in other:
             first = max(mine.first, theirs.first)
-            if first <= min(mine.last, theirs.last) and mine.term != theirs.term and (not found or first < found):
-                found = first
-    return found
+            if first <= min(mine.last, theirs.last) and mine.term != theirs.term:
+                found.append(first)
+            elif mine.term < theirs.term and mine.first > theirs.first:
+                found.append(theirs.first)
+            elif mine.term > theirs.term and mine.first < theirs.first:
+                found.append(mine.first)
+    return min(found, default=0)
 
 
 def rewritten(one: MemberEvidence, other: MemberEvidence, forks: Sequence[Fork]) -> bool:

@@ -90,6 +90,18 @@ def founders_of(members: Iterable[MemberEvidence]) -> set[int]:
     return {number for one in members if isinstance(one.log, LogEvidence) for number in one.log.founders}
 
 
+def _goes_on(member: MemberEvidence, found: Parting, head: MemberEvidence) -> bool:
+    """Whether one of those that voted before holds entries behind the parting that the other never had."""
+    log, its = member.log, head.log
+    if not isinstance(log, LogEvidence) or not isinstance(its, LogEvidence) or log.member_id not in found.before:
+        return False
+    return any(
+        one.last >= found.index
+        and not any(two.term == one.term and two.last >= found.index for two in its.runs if two.first <= one.last)
+        for one in log.runs
+    )
+
+
 def unproven(cluster: Electorate, members: Sequence[MemberEvidence]) -> str:
     """Why acknowledged writes may be gone that the head of a history threw away: too few of those that voted before are there
     to show what else they had. Where they hold anything behind it, that is another history."""
@@ -118,6 +130,13 @@ def unproven(cluster: Electorate, members: Sequence[MemberEvidence]) -> str:
             f"a majority held: disks went back in time, and nobody knows what else was on them"
         )
     read = tell_all(ours, found.before, founders_of(members))
+    more = [one for one in ours if found.index and _goes_on(one, found, head)]
+    without = read - {one.log.member_id for one in more if isinstance(one.log, LogEvidence)}
+    if more and len(found.before) - len(without) >= majority(len(found.before)):
+        return (
+            f"{head.name} {found.how}, and {' and '.join(sorted(one.name for one in more))} held entries from there on that it "
+            f"never had: nobody voted for its own terms"
+        )
     wanted = len(found.before) - majority(len(found.before)) + 1
     if len(read) >= wanted:
         return ""

@@ -34,7 +34,7 @@ from requorum.verdict import alone
 from requorum.verdict.identity import member_id
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
-from requorum.verdict.witnesses import majority, read_to_end, runs_now
+from requorum.verdict.witnesses import majority, may_have_reached, read_to_end, runs_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -466,8 +466,8 @@ def _committed_elsewhere(cluster: Electorate, forks: Sequence[Fork]) -> str:
             continue
         commit = knows.log.commit
         others = [one for one in every if one is not knows and _lacks(one, knows, forks)]
-        if not any(0 < fork_of(one, knows, forks) <= commit for one in others):
-            continue
+        if not any((one in cluster.rivals) != (knows in cluster.rivals) for one in others):
+            continue  # whoever lags in the history that is followed, or led it once, is looked at elsewhere
         voters = next((one.voters for one in reversed(knows.log.voter_sets) if one.index <= commit), ())
         without = {
             member_id(one): one.name
@@ -489,7 +489,8 @@ def _lacks(one: MemberEvidence, knows: MemberEvidence, forks: Sequence[Fork]) ->
         return False
     if 0 < fork_of(one, knows, forks) <= knows.log.commit:
         return True
-    return one.log.end_is_read and one.log.last_index < knows.log.commit
+    short = one.log.end_is_read and one.log.last_index < knows.log.commit
+    return short and not may_have_reached(one, knows.log.commit)
 
 
 def _before_forks(cluster: Electorate, forks: Sequence[Fork]) -> tuple[VoterSet, ...]:

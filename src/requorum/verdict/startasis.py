@@ -86,19 +86,18 @@ def start_as_is(survey: Survey, cluster: Electorate, newest: Newest) -> tuple[St
 
 
 def _only_a_learner_holds(fit: Sequence[MemberEvidence], cluster: Electorate) -> str:
-    """Entries that one who cannot be elected holds alone, where a voter's log ends in what looks like a torn write that may have
-    been them: then they may have been acknowledged. Empty where all that voters had is there."""
+    """Entries that one who cannot be elected holds alone: it would throw them away. A voter's torn write may have been them, or
+    its disk went back in time. Empty where some voter holds the end."""
     voters = [one for one in fit if member_id(one) in cluster.voters]
     top = max(_last(one) for one in voters)
     learner = max((one for one in fit if one not in voters), key=_last, default=None)
     if learner is None or _last(learner) <= top:
         return ""
     torn = [one.name for one in voters if may_have_reached(one, top[1] + 1)]
-    if not torn:
-        return ""
+    why = f"; the log of {' and '.join(torn)} ends before them in what looks like a torn write" if torn else ""
     return (
-        f"{learner.name}, which does not vote, holds entries from {top[1] + 1} on that no voter has, and the log of "
-        f"{' and '.join(torn)} ends before them in what looks like a torn write: it may have held them"
+        f"{learner.name}, which does not vote, holds entries from {top[1] + 1} on that no voter has, and would throw them away"
+        f"{why}"
     )
 
 

@@ -1,0 +1,790 @@
+"""Clusters with a past, in memory: thousands a minute. What raft did, what somebody did to the disks then, what a survey would
+report of them, and whether what the verdict says of that is true.
+
+The judge's rules are those of ``tests/damage/judge.py``; what the campaign there does with real etcds is only modelled here, so
+a lie that is found here is looked at, not believed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from requorum.survey.evidence import (
+    Checked,
+    Comparison,
+    DbEvidence,
+    Fault,
+    Footing,
+    Fork,
+    LogEvidence,
+    MemberConfig,
+    MemberEvidence,
+    MergedLog,
+    Peer,
+    Piece,
+    Place,
+    ProcessDeployment,
+    ProcessEvidence,
+    Run,
+    Stand,
+    Survey,
+    Tail,
+    TermRun,
+    Unknown,
+    VoterSet,
+)
+from requorum.survey.merged import Route, routes
+from requorum.verdict.basis import start_loss
+from requorum.verdict.decide import decide
+from requorum.verdict.values import Source, Verdict
+
+CLUSTER, OTHER = 0xC0FFEE, 0xBAD
+GONE = Unknown(unknown="there is no such folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry; ``number`` tells it from every other one, ``voters`` are who votes once it is applied (None: no change)."""
+
+    term: int
+    number: int
+    writes: bool = False
+    voters: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class Disk:
+    """What a member has on its disk. ``at``: its db is at this entry, and holds the writes ``data``; ``base``: what a restored
+    db was made of."""
+
+    member: int
+    log: list[Entry] = field(default_factory=list)
+    term: int = 0
+    at: int = 0
+    data: tuple[Entry, ...] = ()
+    commit: int = 0
+    cluster: int = CLUSTER
+    id: int = 0
+    base: tuple[Entry, ...] = ()
+    restored: bool = False
+    end: str = "clean"
+    holes: set[int] = field(default_factory=set)
+    bad_db: bool = False
+    no_db: bool = False
+    no_log: bool = False
+    gone: bool = False
+    born: int = 1
+
+    def apply(self, at: int) -> None:
+        """Save the db at an entry."""
+        self.at, self.data = at, tuple(self.writes(at))
+
+    def copy(self) -> "Disk":
+        """As it is now."""
+        return replace(self, log=[*self.log], holes={*self.holes})
+
+    @property
+    def last(self) -> tuple[int, int]:
+        """(term, index)."""
+        return (self.log[-1].term if self.log else 0), len(self.log)
+
+    def writes(self, upto: int) -> list[Entry]:
+        """What was written up to an entry."""
+        return [*self.base, *(one for one in self.log[:upto] if one.writes)]
+
+    @property
+    def shown(self) -> set[int]:
+        """The writes that lie whole on this disk."""
+        out: set[int] = set()
+        if self.gone:
+            return out
+        if not self.no_log:
+            out |= {one.number for at, one in enumerate(self.log, 1) if one.writes and at not in self.holes}
+        if not self.no_db and not self.bad_db:
+            out |= {one.number for one in self.data}
+        return out
+
+
+class Life:
+    """A cluster from its beginning to the survey."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.count = 0
+        self.size = rng.choice([1, 3, 3, 3, 3, 5])
+        self.everyone = tuple(range(1, self.size + 1))
+        boot = [self._entry(1, voters=self.everyone[: n + 1]) for n in range(self.size)]
+        self.disks = {n: Disk(member=n, log=[*boot], commit=self.size, at=self.size, term=1) for n in self.everyone}
+        self.learner = 0
+        self.acknowledged: set[int] = set()
+        self.of_a_fork: set[int] = set()
+        self.leads: dict[int, int] = {}
+        self.match: dict[int, dict[int, int]] = {}
+        self.earlier: list[dict[int, Disk]] = []
+        self.told: list[str] = []
+        self.touched: set[int] = set()
+        self.forgetful: set[int] = set()
+        self.hurt: set[int] = set()
+        self.foreign: set[int] = set()
+        self.forced: set[int] = set()
+        self.cut: set[int] = set()
+
+    def _entry(self, term: int, *, writes: bool = False, voters: tuple[int, ...] | None = None) -> Entry:
+        self.count += 1
+        return Entry(term, self.count, writes, voters)
+
+    # -- raft ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def majority(self) -> int:
+        """How many are more than half."""
+        return self.size // 2 + 1
+
+    def elect(self, candidate: int, asked: Sequence[int]) -> bool:
+        """Who is asked votes for a candidate whose log is not behind its own, once a term."""
+        one = self.disks[candidate]
+        term = max(self.disks[n].term for n in {candidate, *asked}) + 1
+        granted = [n for n in {candidate, *asked} if self.disks[n].last <= one.last]
+        for n in granted:
+            self.disks[n].term = term
+        if len(granted) < self.majority:
+            return False
+        self.leads[candidate] = term
+        self.match[candidate] = {candidate: len(one.log) + 1}
+        one.log.append(self._entry(term))
+        self._commit(candidate)
+        return True
+
+    def write(self, leader: int, number: int) -> None:
+        """A leader, deposed without knowing it or not, appends to its own log."""
+        one = self.disks[leader]
+        if self.leads.get(leader) == one.term:
+            for _ in range(number):
+                one.log.append(self._entry(one.term, writes=self.rng.random() < 0.85))
+            self.match[leader][leader] = len(one.log)
+            self._commit(leader)
+
+    def replicate(self, leader: int, follower: int, back: int = 0) -> None:
+        """A follower takes a leader's log, but for its last ``back`` entries."""
+        one, other = self.disks[leader], self.disks[follower]
+        if follower == leader or self.leads.get(leader) != one.term or other.term > one.term:
+            return
+        upto = max(len(one.log) - back, self.match[leader].get(follower, 0))
+        shared = 0
+        while shared < min(len(one.log), len(other.log)) and one.log[shared] == other.log[shared]:
+            shared += 1
+        if shared < max(other.commit, other.at):
+            return  # etcd panics: what it knows to be committed is not there
+        if other.log[:upto] != one.log[:upto]:
+            other.log = one.log[:upto]
+        other.term = one.term
+        if follower in self.everyone:
+            self.match[leader][follower] = upto
+            self._commit(leader)
+        other.commit = max(other.commit, min(one.commit, upto))
+
+    def _commit(self, leader: int) -> None:
+        one = self.disks[leader]
+        held = sorted(self.match[leader].values(), reverse=True)
+        upto = held[self.majority - 1] if len(held) >= self.majority else 0
+        if upto > one.commit and one.log[upto - 1].term == one.term:
+            one.commit = upto
+            self.acknowledged |= {entry.number for entry in one.log[:upto] if entry.writes}
+
+    def live(self, steps: int, among: Sequence[int] = ()) -> None:
+        """Elections, writes and half-done replications."""
+        who = [*(among or self.everyone)]
+        for _ in range(steps):
+            leaders = [n for n in who if self.leads.get(n) == self.disks[n].term]
+            what = self.rng.choice(["write", "write", "replicate", "replicate", "all", "all", "elect"])
+            if what == "elect" or not leaders:
+                asked = who if self.rng.random() < 0.6 else [n for n in who if self.rng.random() < 0.6]
+                self.elect(self.rng.choice(who), asked)
+            elif what == "write":
+                self.write(self.rng.choice(leaders), self.rng.randint(1, 4))
+            elif what == "all":
+                leader = self.rng.choice(leaders)
+                for n in [*who, *who, *([self.learner] if self.learner else [])]:
+                    self.replicate(leader, n)
+            else:
+                others = [*who, *([self.learner] if self.learner else [])]
+                self.replicate(self.rng.choice(leaders), self.rng.choice(others), self.rng.randint(0, 3))
+            self._apply()
+            self.earlier.append({n: disk.copy() for n, disk in self.disks.items()})
+
+    def _apply(self) -> None:
+        for disk in self.disks.values():
+            if self.rng.random() < 0.3 and disk.commit > disk.at:
+                disk.apply(self.rng.randint(disk.at, disk.commit))
+
+    # -- what somebody did ----------------------------------------------------------------------------------------------
+
+    def touch(self, n: int) -> None:
+        """Its log is not as the crash left it."""
+        self.touched.add(n)
+
+    def voters_left(self) -> list[int]:
+        """Voters whose disks nobody has touched yet."""
+        return [n for n in self.everyone if n not in self.touched]
+
+    def a_voter(self) -> int:
+        """One of them; 0 for none."""
+        left = self.voters_left()
+        return self.rng.choice(left) if left else 0
+
+    def set_back(self) -> None:
+        """To images of one earlier time."""
+        moment = self.rng.choice(self.earlier)
+        for _ in range(self.rng.choice([1, 1, 2, self.size])):
+            n = self.a_voter()
+            if n:
+                self.disks[n] = moment[n].copy()
+                self.touch(n)
+                self.forgetful.add(n)
+
+    def force(self) -> None:
+        """``--force-new-cluster`` on one, perhaps used for a while."""
+        n = self.a_voter()
+        if not n or self.size == 1:
+            return
+        disk = self.disks[n]
+        disk.log = disk.log[: max(disk.commit, self.size)]
+        left = self.everyone
+        for other in [one for one in self.everyone if one != n]:
+            left = tuple(one for one in left if one != other)
+            disk.log.append(self._entry(max(disk.term, 1), voters=left))
+        disk.term += 1
+        disk.log.append(self._entry(disk.term))
+        for _ in range(self.rng.choice([0, 0, 1, 3])):
+            entry = self._entry(disk.term, writes=True)
+            disk.log.append(entry)
+            self.acknowledged.add(entry.number)
+            self.of_a_fork.add(entry.number)
+        disk.commit = len(disk.log)
+        disk.apply(self.rng.randint(max(disk.at, self.size), disk.commit))
+        self.touch(n)
+        self.foreign.add(n)
+        self.forgetful.add(n)
+        self.forced.add(n)
+
+    def _blank(self, n: int) -> Disk:
+        boot = self.earlier[0][n].log[: self.size]
+        return Disk(member=n, log=[*boot], commit=self.size, at=self.size, term=1)
+
+    def booted_new(self) -> None:
+        """Wiped, and booted again as a new cluster under the same token."""
+        chosen = []
+        for _ in range(self.rng.choice([1, 1, 2, self.size])):
+            n = self.a_voter()
+            if n:
+                chosen.append(n)
+                self.touch(n)
+                self.foreign.add(n)
+                self.forgetful.add(n)
+                self.disks[n] = self._blank(n)
+        if len(chosen) >= self.majority:
+            self.leads, self.match = {}, {}
+            self.live(self.rng.randint(1, 3), chosen)
+
+    def false_quorum(self) -> None:
+        """One log is damaged, one was set back, one was wiped and joined again: two serve, and have forgotten."""
+        if self.size != 3 or len(self.voters_left()) < 3 or not self.earlier:
+            return
+        hurt, back, wiped = self.rng.sample(self.everyone, 3)
+        self.damage(hurt, "hole")
+        self.disks[back] = self.rng.choice(self.earlier)[back].copy()
+        self.touch(back)
+        self.forgetful.add(back)
+        self.disks[wiped] = Disk(member=wiped, term=0)
+        self.touch(wiped)
+        self.forgetful.add(wiped)
+        self.foreign.add(wiped)
+        self.leads, self.match = {}, {}
+        if self.elect(back, [wiped]):
+            self.replicate(back, wiped)
+            self.live(self.rng.randint(1, 6), [back, wiped])
+            self.disks[wiped].born = self.disks[back].term
+
+    def restored(self) -> None:
+        """One or more were restored from a snapshot of an earlier or the last state: with flags, or as clusters of one."""
+        source = self.rng.choice([*self.earlier[-4:], self.disks])[self.rng.choice(self.everyone)]
+        made = tuple(source.writes(source.commit))
+        alone = self.rng.random() < 0.5
+        same = self.rng.random() < 0.5
+        for _ in range(self.rng.choice([1, 1, 2, self.size])):
+            n = self.a_voter()
+            if not n:
+                break
+            own = 99 if same else 90 + n
+            these = (own,) if alone else tuple(90 + one for one in self.everyone)
+            log = [Entry(1, -(one + 1), False, these[: one + 1]) for one in range(len(these))]
+            cluster = OTHER if alone and same else OTHER + n if alone else OTHER + 50
+            self.disks[n] = Disk(
+                member=n,
+                log=log,
+                commit=len(log),
+                at=len(log),
+                term=1,
+                cluster=cluster,
+                id=own if alone else 90 + n,
+                base=made,
+                data=made,
+                restored=True,
+            )
+            self.touch(n)
+            self.forgetful.add(n)
+            self.foreign.add(n)
+
+    def damage(self, n: int, what: str) -> None:
+        """A disk of the kinds that a crash or a failing drive leaves."""
+        disk = self.disks[n]
+        log = what in ("hole", "cut", "broken", "silent", "torn", "no log", "gone")
+        if log:
+            self.touch(n)
+            if what in ("silent", "torn"):
+                self.forgetful.add(n)
+                self.cut.add(n)
+            else:
+                self.hurt.add(n)
+        if what == "gone":
+            disk.gone = True
+        elif what == "no log":
+            disk.no_log = True
+        elif what == "no db":
+            disk.no_db = True
+        elif what == "bad db":
+            disk.bad_db = True
+        elif disk.log and what == "hole":
+            disk.holes.add(self.rng.randint(1, len(disk.log)))
+        elif disk.log and what in ("cut", "broken", "silent", "torn"):
+            keep = len(disk.log) - self.rng.choice([1, 1, 2, 5]) if what != "torn" else len(disk.log) - 1
+            disk.log = disk.log[: max(keep, 0)]
+            disk.end = {"silent": "clean"}.get(what, what)
+            disk.commit = min(disk.commit, len(disk.log))
+        self.told.append(f"m{n}: {what}")
+
+    # -- the truth -----------------------------------------------------------------------------------------------------
+
+    @property
+    def majority_of_logs(self) -> bool:
+        """Whether a majority of the logs is as the crash left them."""
+        return sum(n not in self.touched for n in self.everyone) >= self.majority
+
+    def refuted(self, cluster: int = CLUSTER) -> str:
+        """Why some committed index of a cluster cannot have been held by a majority of the logs as they are."""
+        known = [
+            disk.commit
+            for n, disk in self.disks.items()
+            if not disk.gone and not disk.no_log and n not in self.foreign and disk.cluster == cluster
+        ]
+        committed = max(known, default=0)
+        short = [
+            n
+            for n in self.everyone
+            if not self.disks[n].gone
+            and not self.disks[n].no_log
+            and not self.disks[n].holes
+            and self.disks[n].end == "clean"
+            and (len(self.disks[n].log) < committed or self.disks[n].restored)
+            and (n not in self.hurt or n in self.forgetful)
+            and n not in self.forced
+            and (self.disks[n].log or n in self.foreign)
+        ]
+        if not committed or self.size - len(set(short)) >= self.majority or self.majority_of_logs:
+            return ""
+        return f"entry {committed} is known to be committed, and {short} end before it"
+
+
+PASTS: tuple[Callable[[Life], None], ...] = (
+    Life.set_back,
+    Life.force,
+    Life.booted_new,
+    Life.false_quorum,
+    Life.restored,
+)
+DAMAGE = ("hole", "hole", "cut", "broken", "silent", "torn", "no log", "no db", "bad db", "gone")
+
+
+def drawn(seed: int) -> Life:
+    """A cluster, its life, its past and its damage."""
+    rng = Random(seed)
+    life = Life(rng)
+    life.elect(1, life.everyone)
+    life.write(1, 6)
+    for n in (*life.everyone, *life.everyone):
+        life.replicate(1, n)
+    life.earlier.append({n: disk.copy() for n, disk in life.disks.items()})
+    if life.size > 1 and rng.random() < 0.2:
+        life.learner = life.size + 1
+        life.disks[life.learner] = Disk(member=life.learner)
+    life.live(rng.randint(3, 14))
+    for disk in life.disks.values():
+        if disk.at > len(disk.log):
+            disk.apply(len(disk.log))
+    pasts = [rng.choice(PASTS) for _ in range(rng.choice([0, 1, 1, 1, 2]))]
+    if Life.force in pasts:
+        pasts = [one for one in pasts if one is not Life.restored]
+    for past in pasts:
+        life.told.append(past.__name__)
+        past(life)
+    for _ in range(rng.choice([0, 0, 1, 1, 2, 3])):
+        left = [n for n in life.disks if n not in life.touched]
+        if left:
+            life.damage(rng.choice(left), rng.choice(DAMAGE))
+    return life
+
+
+# -- what a survey would say --------------------------------------------------------------------------------------------------
+
+
+def survey_of(life: Life) -> Survey:
+    """The evidence of these disks."""
+    forks = tuple(_forks(life))
+    members = tuple(_member(life, n) for n in sorted(life.disks))
+    merged = tuple(_merged(life, route) for route in routes(members, forks=forks))
+    return Survey(
+        cluster="demo",
+        at="2026-01-01T00:00:00+00:00",
+        verified=True,
+        members=members,
+        etcd_version="3.5.30",
+        etcdutl_can_bump=True,
+        merged=merged,
+        forks=forks,
+        compared=tuple(_compared(life)),
+        logs_compared=True,
+    )
+
+
+def _readable(disk: Disk) -> dict[int, Entry]:
+    if disk.gone or disk.no_log:
+        return {}
+    return {at: one for at, one in enumerate(disk.log, 1) if at not in disk.holes}
+
+
+def _forks(life: Life) -> Iterator[Fork]:
+    found: dict[tuple[int, int], dict[int, set[str]]] = {}
+    logs = {n: _readable(disk) for n, disk in life.disks.items()}
+    seen: set[frozenset[str]] = set()
+    for index in range(1, max((len(disk.log) for disk in life.disks.values()), default=0) + 1):
+        groups: dict[tuple[int, int], dict[int, set[str]]] = {}
+        for n, log in logs.items():
+            if index in log:
+                key = life.disks[n].cluster, log[index].term
+                groups.setdefault(key, {}).setdefault(log[index].number, set()).add(f"m{n}")
+        for (_, term), each in groups.items():
+            names = frozenset(name for group in each.values() for name in group)
+            if len(each) > 1 and names not in seen:
+                seen.add(names)
+                yield Fork(index=index, term=term, groups=tuple(sorted(tuple(sorted(one)) for one in each.values())))
+    found.clear()
+
+
+def _id(life: Life, n: int) -> int:
+    return life.disks[n].id or n
+
+
+def _url(number: int) -> str:
+    return f"http://10.0.0.{number}:2380"
+
+
+def _peers(life: Life, disk: Disk) -> tuple[Peer, ...]:
+    if disk.restored:
+        voters = disk.log[-1].voters or ()
+        urls = {one: _url(one - 90) if one != 99 else "http://localhost:2380" for one in voters}
+        return tuple(Peer(id=one, name=f"m{one - 90}", peer_urls=(urls[one],)) for one in voters)
+    learners = (life.learner,) if life.learner else ()
+    return tuple(
+        Peer(id=one, name=f"m{one}", peer_urls=(_url(one),), learner=one in learners)
+        for one in (*life.everyone, *learners)
+    )
+
+
+def _member(life: Life, n: int) -> MemberEvidence:
+    disk = life.disks[n]
+    db: DbEvidence | Unknown = GONE if disk.gone or disk.no_db else _db(life, disk)
+    log: LogEvidence | Unknown = GONE if disk.gone or disk.no_log or not disk.log else _log(life, n)
+    return MemberEvidence(
+        name=f"m{n}",
+        host=f"host{n}",
+        data_dir=f"/var/lib/m{n}",
+        wal_dir=f"/var/lib/m{n}/member/wal",
+        config=MemberConfig(
+            name=f"m{n}",
+            data_dir=f"/var/lib/m{n}",
+            wal_dir=f"/var/lib/m{n}/member/wal",
+            peer_urls=(_url(n),),
+            endpoint=f"http://10.0.0.{n}:2379",
+            initial_cluster=",".join(f"m{one}={_url(one)}" for one in life.everyone),
+            token="old",
+            state="new",
+            quota=2 << 30,
+        ),
+        deployment=ProcessDeployment(config=f"/etc/m{n}.yaml", log=f"/var/log/m{n}.log"),
+        place=Place(
+            data_dir=f"/var/lib/m{n}",
+            wal_dir=f"/var/lib/m{n}/member/wal",
+            work=f"/var/lib/m{n}.requorum",
+            wal_work=f"/var/lib/m{n}.requorum",
+            wal_apart=False,
+            used=1 << 20,
+            free=1 << 30,
+            wal_free=1 << 30,
+        ),
+        process=ProcessEvidence(pids=(), commands=(), ports=(), locked=False),
+        live=Unknown(unknown="it is not running"),
+        db=db,
+        log=log,
+        tail=_tail(disk, db, log),
+    )
+
+
+def _db(life: Life, disk: Disk) -> DbEvidence:
+    revision = 1 + len(disk.data)
+    bad = Fault(path="/d/db", offset=4096, kind="page", detail="a page is damaged")
+    held = 0 < disk.at <= len(disk.log)
+    footing: Footing | Unknown = Footing(kind="records", index=disk.at)
+    if disk.restored:
+        footing = Footing(kind="start", index=disk.at)
+        if disk.no_log or len(disk.log) < disk.at:
+            footing = Footing(kind="refuted", index=0, why="its log cannot have made it")
+    elif disk.no_log:
+        logs = [one for one in life.disks.values() if one is not disk and not one.gone and not one.no_log]
+        footing = Unknown(unknown="there is no log")
+        if logs and not any(tuple(one.writes(disk.at)) == disk.data and len(one.log) >= disk.at for one in logs):
+            footing = Footing(kind="refuted", index=0, why="no log that is left can have made it")
+    elif not held:
+        footing = Footing(kind="beyond", index=len(disk.log), extra=len(disk.data) - len(disk.writes(disk.at)))
+    return DbEvidence(
+        path="/d/db",
+        modified="2026-01-01 00:00:00 UTC",
+        file_size=20480,
+        total_size=20480,
+        revision=revision,
+        last_revision=revision,
+        compact_revision=0,
+        consistent_index=disk.at,
+        applied_index=disk.at,
+        term=disk.log[disk.at - 1].term if held else disk.term,
+        peers=_peers(life, disk),
+        removed=(),
+        cluster_version="3.5.0",
+        storage_version="",
+        alarms=(),
+        auth_enabled=False,
+        saved_snapshot=False,
+        checked=Checked(hash="a", revision=revision, total_keys=1, live_keys=1, total_size=1, trailer=False, gaps=()),
+        faults=(bad,) if disk.bad_db else (),
+        footing=footing,
+    )
+
+
+def _log(life: Life, n: int) -> LogEvidence:
+    disk = life.disks[n]
+    whole = sorted(_readable(disk))
+    runs: list[list[int]] = []
+    for at in whole:
+        term = disk.log[at - 1].term
+        if runs and runs[-1][1] == at - 1 and runs[-1][2] == term:
+            runs[-1][1] = at
+        else:
+            runs.append([at, at, term])
+    last = whole[-1] if whole else 0
+    reasons = [f"0.wal is damaged at byte 4096 (entry {hole}): the checksum is wrong" for hole in sorted(disk.holes)]
+    if disk.end in ("cut", "broken"):
+        reasons.append("0.wal is damaged at byte 8192: what follows cannot be read")
+    if last < disk.at and not disk.no_db:
+        reasons.append(f"it would swallow writes: the log ends at index {last}, the db is at {disk.at} already")
+    learners = (life.learner,) if life.learner else ()
+    sets = tuple(
+        VoterSet(index=at, voters=voters, learners=learners if not disk.restored else ())
+        for at, one in sorted(_readable(disk).items())
+        if (voters := one.voters) is not None
+    )
+    holes = tuple(Run(first=hole, last=hole) for hole in sorted(disk.holes))
+    return LogEvidence(
+        wal_dir="/d/wal",
+        cluster_id=disk.cluster,
+        member_id=_id(life, n),
+        runs=tuple(TermRun(first=first, last=stop, term=term) for first, stop, term in runs),
+        last_term=runs[-1][2] if runs else 0,
+        last_index=last,
+        commit=disk.commit,
+        end=disk.end,
+        reads_from=0,
+        refusals=tuple(reasons),
+        voter_sets=sets,
+        possible_writes=tuple(Run(first=at, last=at) for at in whole if disk.log[at - 1].writes),
+        unreadable=holes,
+        faults=tuple(
+            Fault(path="/d/wal", offset=4096, kind="checksum", detail="wrong", index=hole) for hole in disk.holes
+        ),
+        peers=_peers(life, disk),
+        blank=not any(one.writes for one in disk.log) and not disk.holes and disk.end == "clean" and not disk.restored,
+        founders=life.everyone if not disk.restored else disk.log[-1].voters or (),
+        born_term=disk.born,
+        restored_at=len(disk.log) if disk.restored else 0,
+    )
+
+
+def _tail(disk: Disk, db: DbEvidence | Unknown, log: LogEvidence | Unknown) -> Tail | Unknown:
+    if isinstance(db, Unknown) or isinstance(log, Unknown) or db.faults:
+        return Unknown(unknown="nothing to replay")
+    start = at = db.applied_index
+    for run in log.runs:
+        if run.first <= at + 1 <= run.last:
+            at = run.last
+    return Tail(
+        from_index=start,
+        to_index=at,
+        to_term=disk.log[at - 1].term if 0 < at <= len(disk.log) else disk.term,
+        revision=1 + len(disk.data) + sum(one.writes for one in disk.log[start:at]),
+        writes=tuple(Run(first=n, last=n) for n in range(start + 1, at + 1) if disk.log[n - 1].writes),
+        doubts=(),
+    )
+
+
+def made_of(life: Life, base: str, from_index: int, pieces: Sequence[Piece]) -> list[Entry]:
+    """The writes of a db and of pieces of logs behind it."""
+    out = [*life.disks[int(base[1:])].data] if base else []
+    for piece in pieces:
+        log = life.disks[int(piece.member[1:])].log
+        out += [one for one in log[piece.first - 1 : piece.last] if one.writes]
+    return out
+
+
+def _merged(life: Life, route: Route) -> MergedLog:
+    base = route.base.name if route.base else ""
+    writes = tuple(
+        Run(first=at, last=at)
+        for piece in route.pieces
+        for at in range(piece.first, piece.last + 1)
+        if life.disks[int(piece.member[1:])].log[at - 1].writes
+    )
+    revision = 1 + len(made_of(life, base, route.from_index, route.pieces))
+    tail = Tail(
+        from_index=route.from_index,
+        to_index=route.to_index,
+        to_term=route.to_term,
+        revision=revision,
+        writes=writes,
+        doubts=(),
+    )
+    return MergedLog(follows=route.follows, base=base, pieces=route.pieces, tail=tail)
+
+
+def _compared(life: Life) -> Iterator[Comparison]:
+    dbs = {
+        n: [one.number for one in disk.data]
+        for n, disk in life.disks.items()
+        if not disk.gone and not disk.no_db and not disk.bad_db
+    }
+    for count in sorted({len(one) for one in dbs.values()}):
+        stands = tuple(
+            Stand(member=f"m{n}", value=str(hash(tuple(one[:count]))))
+            for n, one in sorted(dbs.items())
+            if len(one) >= count
+        )
+        if len(stands) > 1:
+            yield Comparison(what=f"the records up to revision {count + 1}", stands=stands)
+    for cluster in sorted({disk.cluster for disk in life.disks.values()}):
+        those = {n: life.disks[n] for n in dbs if life.disks[n].cluster == cluster}
+        index = max((disk.at for disk in those.values()), default=0)
+        there = [n for n, disk in those.items() if set(range(disk.at + 1, index + 1)) <= set(_readable(disk))]
+        at_index = {n: _readable(those[n])[index].number for n in there if index in _readable(those[n])}
+        there = [n for n in there if at_index.get(n) == at_index.get(there[0])]  # of one history
+        stands = tuple(
+            Stand(
+                member=f"m{n}",
+                value=str(1 + len(those[n].data) + sum(one.writes for one in those[n].log[those[n].at : index])),
+            )
+            for n in there
+        )
+        if len(stands) > 1:
+            yield Comparison(what=f"the revision after entry {index}", stands=stands)
+
+
+# -- the judge ----------------------------------------------------------------------------------------------------------------
+
+
+def lies(life: Life, survey: Survey, verdict: Verdict) -> Iterator[str]:
+    """What is said and not true."""
+    named = {one.subject for one in verdict.findings if "contradicts what is checked" in one.text}
+    shown = {number for n, disk in life.disks.items() if f"m{n}" not in named for number in disk.shown}
+    shown -= _deposed(life)
+    forgotten = bool(life.forgetful) and not life.majority_of_logs
+    of_a_fork = bool(life.forced & life.cut)
+
+    def excused(lost: set[int], at_most: int, refuted: str) -> bool:
+        of_it = of_a_fork and lost - shown <= life.of_a_fork
+        return (forgotten or of_it) and not refuted and len(lost & shown) <= at_most
+
+    def held(who: str, member: str, state: set[int], at_most: int, proven: bool) -> Iterator[str]:
+        lost = life.acknowledged - state
+        refuted = life.refuted(life.disks[int(member[1:])].cluster)
+        if not proven:
+            if len(lost & shown) > at_most:
+                yield f"{who}: {at_most} said (unproven), {len(lost & shown)} lie whole on a disk and are lost"
+            return
+        if refuted and life.acknowledged:
+            yield f"{who}: called proven, but {refuted}"
+        elif len(lost) > at_most and not excused(lost, at_most, refuted):
+            yield f"{who}: {at_most} said, {len(lost)} lost, {len(lost & shown)} of them on a disk"
+
+    for source in verdict.sources:
+        if source.loss.known:
+            state = {one.number for one in _built(life, source)}
+            yield from held(source.id, source.member, state, source.loss.at_most, not source.loss.unproven)
+    if verdict.start is not None:
+        loss = start_loss(verdict.basis)
+        for leader in [] if loss.at_most < 0 else _electable(life, verdict.start.first):
+            state = {one.number for one in leader.writes(len(leader.log))}
+            yield from held(
+                f"start, led by m{leader.member}", f"m{leader.member}", state, loss.at_most, not loss.unproven
+            )
+
+
+def _deposed(life: Life) -> set[int]:
+    """What old images show of a leader that was deposed by right, as all disks tell it: behind everything that is known to be
+    committed, and of a lower term than another log goes on with."""
+    known = max((disk.commit for disk in life.disks.values() if disk.cluster == CLUSTER), default=0)
+    logs = [disk for n, disk in life.disks.items() if disk.cluster == CLUSTER and n not in life.forced and disk.log]
+    head = max(logs, key=lambda one: one.last, default=None)
+    if head is None:
+        return set()
+    held = {one.number for one in head.log}
+    return {
+        one.number
+        for disk in logs
+        for at, one in enumerate(disk.log, 1)
+        if at > known and one.term < head.last[0] and one.number not in held
+    }
+
+
+def _built(life: Life, source: Source) -> list[Entry]:
+    pieces: Sequence[Piece] = source.pieces
+    if not pieces and source.to_index > source.from_index:
+        pieces = (Piece(member=source.member, first=source.from_index + 1, last=source.to_index, why=""),)
+    return made_of(life, source.member if source.db else "", source.from_index, pieces)
+
+
+def _electable(life: Life, first: Sequence[str]) -> list[Disk]:
+    there = [life.disks[int(name[1:])] for name in first]
+    need = 1 if len(first) == 1 else life.majority
+    return [one for one in there if sum(other.last <= one.last for other in there) >= need]
+
+
+def needless(life: Life, verdict: Verdict) -> str:
+    """Why a stop or a doubt was not needed: a majority of the disks is as the crash left it."""
+    if sum(n not in life.touched for n in life.everyone) < life.majority or life.refuted():
+        return ""
+    if verdict.kind in ("undecided", "nothing to rebuild from"):
+        return f"{verdict.kind}: {verdict.summary}"
+    return ""
+
+
+def judged(seed: int) -> list[str]:
+    """The lies of one seed."""
+    life = drawn(seed)
+    survey = survey_of(life)
+    return [*lies(life, survey, decide(survey))]
