@@ -116,6 +116,8 @@ class Life:
         boot = [self._entry(1, voters=self.everyone[: n + 1]) for n in range(self.size)]
         self.disks = {n: Disk(member=n, log=[*boot], commit=self.size, at=self.size, term=1) for n in self.everyone}
         self.learner = 0
+        self.out = 0
+        self.founders = self.everyone
         self.acknowledged: set[int] = set()
         self.of_a_fork: set[int] = set()
         self.leads: dict[int, int] = {}
@@ -268,8 +270,8 @@ class Life:
         self.forced.add(n)
 
     def _blank(self, n: int) -> Disk:
-        boot = self.earlier[0][n].log[: self.size]
-        return Disk(member=n, log=[*boot], commit=self.size, at=self.size, term=1)
+        boot = self.earlier[0][n].log[: len(self.founders)]
+        return Disk(member=n, log=[*boot], commit=len(boot), at=len(boot), term=1)
 
     def booted_new(self) -> None:
         """Wiped, and booted again as a new cluster under the same token."""
@@ -282,13 +284,13 @@ class Life:
                 self.foreign.add(n)
                 self.forgetful.add(n)
                 self.disks[n] = self._blank(n)
-        if len(chosen) >= self.majority:
+        if len(chosen) >= self.majority and not self.out:
             self.leads, self.match = {}, {}
             self.live(self.rng.randint(1, 3), chosen)
 
     def false_quorum(self) -> None:
         """One log is damaged, one was set back, one was wiped and joined again: two serve, and have forgotten."""
-        if self.size != 3 or len(self.voters_left()) < 3 or not self.earlier:
+        if self.size != 3 or len(self.voters_left()) < 3 or self.out:
             return
         hurt, back, wiped = self.rng.sample(self.everyone, 3)
         self.damage(hurt, "hole")
@@ -334,6 +336,61 @@ class Life:
             self.touch(n)
             self.forgetful.add(n)
             self.foreign.add(n)
+
+    def joined_again(self) -> None:
+        """Wiped, and joined again under its old id, while the others ran."""
+        n = self.a_voter()
+        others = [one for one in self.everyone if one != n]
+        if not n or len(others) < self.majority or self.touched - {n}:
+            return
+        self.leads, self.match = {}, {}
+        leader = self.rng.choice(others)
+        if not self.elect(leader, others):
+            return
+        self.live(self.rng.randint(0, 3), others)
+        self.disks[n] = Disk(member=n)
+        leaders = [one for one in others if self.leads.get(one) == self.disks[one].term]
+        if leaders:
+            self.replicate(leaders[0], n)
+            self.disks[n].born = self.disks[n].term
+        self.touch(n)
+        self.forgetful.add(n)
+        self.foreign.add(n)
+
+    def copied_over(self) -> None:
+        """One member's data dir was copied over another's."""
+        source, target = self.a_voter(), self.a_voter()
+        if not source or source == target:
+            return
+        copy = self.disks[source].copy()
+        copy.id = copy.id or source
+        self.disks[target] = copy
+        self.touch(target)
+        self.hurt.add(target)
+
+    def remove(self) -> None:
+        """A member is removed by the book; its disk stays where it is."""
+        leaders = [n for n in self.everyone if self.leads.get(n) == self.disks[n].term]
+        highest = max(self.disks[n].term for n in self.everyone)
+        leaders = [n for n in leaders if self.disks[n].term == highest]
+        if self.size < 3 or not leaders:
+            return
+        leader = leaders[0]
+        out = self.rng.choice([n for n in self.everyone if n != leader])
+        for n in self.everyone:
+            self.replicate(leader, n)
+        left = tuple(n for n in self.everyone if n != out)
+        self.disks[leader].log.append(self._entry(self.disks[leader].term, voters=left))
+        self.match[leader][leader] = len(self.disks[leader].log)
+        for n in self.everyone:
+            if n != out or self.rng.random() < 0.5:
+                self.replicate(leader, n)
+        assert self.disks[leader].commit == len(self.disks[leader].log)
+        for n in (*left, *left):
+            self.replicate(leader, n)
+        self.everyone, self.size = left, len(left)
+        self.match[leader].pop(out, None)
+        self.out = out
 
     def damage(self, n: int, what: str) -> None:
         """A disk of the kinds that a crash or a failing drive leaves."""
@@ -388,8 +445,10 @@ class Life:
             and (len(self.disks[n].log) < committed or self.disks[n].restored)
             and (n not in self.hurt or n in self.forgetful)
             and n not in self.forced
-            and (self.disks[n].log or n in self.foreign)
+            and self.disks[n].log
         ]
+        if self.out:
+            return ""  # its removal was committed by those who voted before: who that was depends on the entry
         if not committed or self.size - len(set(short)) >= self.majority or self.majority_of_logs:
             return ""
         return f"entry {committed} is known to be committed, and {short} end before it"
@@ -401,6 +460,8 @@ PASTS: tuple[Callable[[Life], None], ...] = (
     Life.booted_new,
     Life.false_quorum,
     Life.restored,
+    Life.joined_again,
+    Life.copied_over,
 )
 DAMAGE = ("hole", "hole", "cut", "broken", "silent", "torn", "no log", "no db", "bad db", "gone")
 
@@ -417,7 +478,10 @@ def drawn(seed: int) -> Life:
     if life.size > 1 and rng.random() < 0.2:
         life.learner = life.size + 1
         life.disks[life.learner] = Disk(member=life.learner)
-    life.live(rng.randint(3, 14))
+    life.live(rng.randint(2, 8))
+    if rng.random() < 0.2:
+        life.remove()
+    life.live(rng.randint(1, 8))
     for disk in life.disks.values():
         if disk.at > len(disk.log):
             disk.apply(len(disk.log))
@@ -494,9 +558,10 @@ def _peers(life: Life, disk: Disk) -> tuple[Peer, ...]:
         urls = {one: _url(one - 90) if one != 99 else "http://localhost:2380" for one in voters}
         return tuple(Peer(id=one, name=f"m{one - 90}", peer_urls=(urls[one],)) for one in voters)
     learners = (life.learner,) if life.learner else ()
+    changed = [one.voters for one in disk.log[: disk.at] if one.voters is not None]
+    voters = life.founders if not changed or len(changed) < len(life.founders) else changed[-1]
     return tuple(
-        Peer(id=one, name=f"m{one}", peer_urls=(_url(one),), learner=one in learners)
-        for one in (*life.everyone, *learners)
+        Peer(id=one, name=f"m{one}", peer_urls=(_url(one),), learner=one in learners) for one in (*voters, *learners)
     )
 
 
@@ -515,7 +580,7 @@ def _member(life: Life, n: int) -> MemberEvidence:
             wal_dir=f"/var/lib/m{n}/member/wal",
             peer_urls=(_url(n),),
             endpoint=f"http://10.0.0.{n}:2379",
-            initial_cluster=",".join(f"m{one}={_url(one)}" for one in life.everyone),
+            initial_cluster=",".join(f"m{one}={_url(one)}" for one in life.founders),
             token="old",
             state="new",
             quota=2 << 30,
@@ -551,7 +616,12 @@ def _db(life: Life, disk: Disk) -> DbEvidence:
     elif disk.no_log:
         logs = [one for one in life.disks.values() if one is not disk and not one.gone and not one.no_log]
         footing = Unknown(unknown="there is no log")
-        if logs and not any(tuple(one.writes(disk.at)) == disk.data and len(one.log) >= disk.at for one in logs):
+        reach = [one for one in logs if len(one.log) >= disk.at]
+        told = [tuple(one.writes(disk.at)) == disk.data for one in reach]
+        told += [
+            tuple(one.writes(disk.at)) == disk.data[: len(one.writes(disk.at))] for one in logs if one not in reach
+        ]
+        if logs and not any(told):
             footing = Footing(kind="refuted", index=0, why="no log that is left can have made it")
     elif not held:
         footing = Footing(kind="beyond", index=len(disk.log), extra=len(disk.data) - len(disk.writes(disk.at)))
@@ -621,7 +691,7 @@ def _log(life: Life, n: int) -> LogEvidence:
         ),
         peers=_peers(life, disk),
         blank=not any(one.writes for one in disk.log) and not disk.holes and disk.end == "clean" and not disk.restored,
-        founders=life.everyone if not disk.restored else disk.log[-1].voters or (),
+        founders=life.founders if not disk.restored else disk.log[-1].voters or (),
         born_term=disk.born,
         restored_at=len(disk.log) if disk.restored else 0,
     )
@@ -747,8 +817,9 @@ def lies(life: Life, survey: Survey, verdict: Verdict) -> Iterator[str]:
 def _deposed(life: Life) -> set[int]:
     """What old images show of a leader that was deposed by right, as all disks tell it: behind everything that is known to be
     committed, and of a lower term than another log goes on with."""
-    known = max((disk.commit for disk in life.disks.values() if disk.cluster == CLUSTER), default=0)
-    logs = [disk for n, disk in life.disks.items() if disk.cluster == CLUSTER and n not in life.forced and disk.log]
+    left = [one for one in life.disks.values() if one.cluster == CLUSTER and not one.gone and not one.no_log]
+    known = max((disk.commit for disk in left), default=0)
+    logs = [one for one in left if one.member not in life.forced and one.log]
     head = max(logs, key=lambda one: one.last, default=None)
     if head is None:
         return set()

@@ -63,12 +63,18 @@ def applied_alike(
 
 
 def _terms_of(member: MemberEvidence, log: LogEvidence) -> tuple[TermRun, ...]:
-    """The terms of a log's entries, and of one that cannot be read where the db is at it, and is tied to the rest."""
+    """The terms of a log's entries, and of one that cannot be read there any more where the db is at it, and its records are tied
+    to the rest."""
     db = member.db
     if not isinstance(db, DbEvidence) or not db.sound or not db.term or not isinstance(db.footing, Footing):
         return log.runs
     at = db.applied_index
-    if db.footing.kind != "records" or not any(one.first <= at <= one.last for one in log.unreadable):
+    read = any(one.first <= at <= one.last for one in log.runs)
+    if (
+        db.footing.kind not in ("records", "beyond")
+        or read
+        or at <= max((run.last for run in log.runs if run.term > db.term), default=0)
+    ):
         return log.runs
     return tuple(sorted((*log.runs, TermRun(first=at, last=at, term=db.term)), key=lambda one: one.first))
 

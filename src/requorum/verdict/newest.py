@@ -344,7 +344,7 @@ def _gone(cluster: Electorate, compared: Sequence[Comparison]) -> tuple[Aside, .
 def _of_its_own(member: MemberEvidence, cluster: Electorate, compared: Sequence[Comparison]) -> int:
     """How many writes a restored db may hold that no disk of the cluster does: those behind the last revision up to which it is
     known to hold the same as one of theirs."""
-    own = {one.name for one in cluster.counted}
+    own = {one.name for one in cluster.counted} - cluster.claims.contradicted - set(cluster.diverged)
     agreed = 1
     for each in compared:
         mine = [stand.value for stand in each.stands if stand.member == member.name]

@@ -137,7 +137,7 @@ def _beside_others(source: Source, lives: Mapping[str, str]) -> Source:
     best of the rest."""
     loss = source.loss
     mine = source.member if source.db else ""
-    why = next((why for name, why in lives.items() if name != mine), "")
+    why = next((why for name, why in lives.items() if name != mine), lives.get(mine, ""))
     if not why or not loss.known or not loss.unproven:
         return source
     unknown = Loss(at_most=-1, exact=False, why=(why, *loss.why), unproven=loss.unproven)
