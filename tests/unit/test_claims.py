@@ -1,4 +1,4 @@
-"""What a db claims of its compaction, held against the others."""
+"""What a db claims of its compaction and its version, held against the others and the rest of it."""
 
 import dataclasses
 
@@ -43,3 +43,25 @@ def test_a_compaction_that_nothing_bears_out(third: MemberEvidence, named: bool)
     found = check([compacted(1, 60), compacted(2, 60), third])
     assert ("m3" in found.unfit) == named
     assert set(found.unfit) <= {"m3"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "cluster", "fits"),
+    [
+        ("", "3.5.0", True),
+        ("3.6.0", "3.6.0", True),
+        ("3.6.0", "3.7.0", True),
+        ("3.7.0", "3.7.0", True),
+        ("3.7.0", "", True),
+        ("1.7.0", "3.7.0", False),
+        ("3.5.0", "3.7.0", False),
+        ("3.9.0", "3.7.0", False),
+        ("3\x177.0", "3.7.0", False),
+    ],
+)
+def test_a_storage_version_that_no_etcd_writes(stored: str, cluster: str, fits: bool) -> None:
+    """etcd 3.6 and later do not start on it: a bit of it was flipped."""
+    one = sound(1)
+    assert isinstance(one.db, DbEvidence)
+    one = dataclasses.replace(one, db=dataclasses.replace(one.db, storage_version=stored, cluster_version=cluster))
+    assert ("m1" not in check([one]).unfit) == fits

@@ -4,6 +4,7 @@ bbolt has no page checksums: index, term, revision, members of a db are claims. 
 against its own records, and against the other members. What contradicts is named, and counts for nothing.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def check(members: Sequence[MemberEvidence], compared: Sequence[Comparison] = ()
         why = _compacted(one, members)
         if why:
             refuted[one.name] = why
-        why = _term(one)
+        why = _term(one) or _storage(db)
         if why:
             unfit.setdefault(one.name, why)
     sound = [one for one in members if isinstance(one.db, DbEvidence) and one.db.sound and one.name not in refuted]
@@ -177,6 +178,18 @@ def _term(one: MemberEvidence) -> str:
     if not term and one.db.term > one.log.last_term > 0:
         return f"it is of term {one.db.term}, the log ends in term {one.log.last_term}"
     return ""
+
+
+def _storage(db: DbEvidence) -> str:
+    """Why a db's storage version cannot be what an etcd wrote; empty where it can. etcd 3.6 and later do not start on another
+    major version, or on one that they do not know. It is the cluster's version, or the one before while that is being raised.
+    etcd's source: storage/schema/migration.go and monitor.go."""
+    if not db.storage_version:
+        return ""
+    stored, cluster = (re.fullmatch(r"3\.(\d{1,3})\.\d{1,3}", one) for one in (db.storage_version, db.cluster_version))
+    if stored and (not cluster or 0 <= int(cluster[1]) - int(stored[1]) <= 1):
+        return ""
+    return f"its storage version {db.storage_version!r} is none that goes with the cluster's, {db.cluster_version or 'unknown'}"
 
 
 def _compacted_otherwise(members: Sequence[MemberEvidence]) -> list[tuple[str, str]]:
