@@ -486,7 +486,7 @@ def drawn(seed: int) -> Life:
         if disk.at > len(disk.log):
             disk.apply(len(disk.log))
     pasts = [rng.choice(PASTS) for _ in range(rng.choice([0, 1, 1, 1, 2]))]
-    if Life.force in pasts:
+    if Life.set_back in pasts or Life.force in pasts:
         pasts = [one for one in pasts if one is not Life.restored]
     for past in pasts:
         life.told.append(past.__name__)
@@ -617,10 +617,7 @@ def _db(life: Life, disk: Disk) -> DbEvidence:
         logs = [one for one in life.disks.values() if one is not disk and not one.gone and not one.no_log]
         footing = Unknown(unknown="there is no log")
         reach = [one for one in logs if len(one.log) >= disk.at]
-        told = [tuple(one.writes(disk.at)) == disk.data for one in reach]
-        told += [
-            tuple(one.writes(disk.at)) == disk.data[: len(one.writes(disk.at))] for one in logs if one not in reach
-        ]
+        told = [tuple(one.writes(disk.at)) == disk.data for one in reach] or [True]
         if logs and not any(told):
             footing = Footing(kind="refuted", index=0, why="no log that is left can have made it")
     elif not held:

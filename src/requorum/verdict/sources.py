@@ -7,6 +7,7 @@ from requorum.survey.evidence import (
     Checked,
     Comparison,
     DbEvidence,
+    Footing,
     LogEvidence,
     MemberConfig,
     MemberEvidence,
@@ -129,6 +130,8 @@ def of_another_life(cluster: Electorate) -> dict[str, str]:
             term = next((run.term for run in log.runs if run.first <= index <= run.last), behind_it)
             if term and db.term and term != db.term:
                 out[member.name] = f"{member.name}'s db is of term {db.term}, the highest log says {term} there"
+            elif index > log.last_index and not isinstance(db.footing, Footing):
+                out[member.name] = f"{member.name}'s db goes beyond every log, and nothing ties it to them"
     return out
 
 

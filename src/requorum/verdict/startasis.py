@@ -13,6 +13,7 @@ record boundary, which looks clean; the cut one and the slow one are a majority,
 back, throws its acknowledged entries away.
 """
 
+import itertools
 from collections.abc import Sequence
 
 from requorum.survey.evidence import DbEvidence, Footing, LogEvidence, MemberEvidence, Survey, Tail, Unknown
@@ -106,14 +107,21 @@ def _last(member: MemberEvidence) -> tuple[int, int]:
 
 
 def _first(fit: list[MemberEvidence], cluster: Electorate) -> list[MemberEvidence]:
-    """A bare majority of the voters, highest logs first; everyone where the voters are just being changed, since what
-    is a bare majority of one set is more than that of another. Who has another address than the others know comes later,
-    when a leader can be told."""
+    """Bare majorities of every voter set, the highest logs first: so few that without the highest one there is none. Everyone
+    where there are no such, since what is a bare majority of one set may be more than that of another. Who has another address
+    than the others know comes later, when a leader can be told."""
     voters = sorted((one for one in fit if member_id(one) in cluster.voters), key=_last, reverse=True)
-    if len(cluster.voter_sets) > 1:
-        return voters
-    voters = [one for one in voters if one.name not in cluster.who.moved]
-    return voters[: majority(len(cluster.voters))]
+    if len(cluster.voter_sets) == 1:
+        voters = [one for one in voters if one.name not in cluster.who.moved]
+        return voters[: majority(len(cluster.voters))]
+    every = sorted(fit, key=_last, reverse=True)
+    every = [one for one in every if any(member_id(one) in each.voters for each in cluster.voter_sets)]
+    for size in range(1, len(every) + 1):
+        for others in itertools.combinations(every[1:], size - 1):
+            chosen = {member_id(one) for one in (every[0], *others)}
+            if all(len(chosen & set(each.voters)) == majority(len(each.voters)) for each in cluster.voter_sets):
+                return [every[0], *others]
+    return voters
 
 
 def _least_revision(first: list[MemberEvidence], cluster: Electorate) -> int:
