@@ -62,6 +62,7 @@ class Disk:
     term: int = 0
     at: int = 0
     data: tuple[Entry, ...] = ()
+    db_term: int = 0
     commit: int = 0
     cluster: int = CLUSTER
     id: int = 0
@@ -78,6 +79,7 @@ class Disk:
     def apply(self, at: int) -> None:
         """Save the db at an entry."""
         self.at, self.data = at, tuple(self.writes(at))
+        self.db_term = self.log[at - 1].term if at else 0
 
     def copy(self) -> "Disk":
         """As it is now."""
@@ -632,7 +634,7 @@ def _db(life: Life, disk: Disk) -> DbEvidence:
         compact_revision=0,
         consistent_index=disk.at,
         applied_index=disk.at,
-        term=disk.log[disk.at - 1].term if held else disk.term,
+        term=disk.db_term or (disk.log[disk.at - 1].term if held else 0),
         peers=_peers(life, disk),
         removed=(),
         cluster_version="3.5.0",

@@ -24,7 +24,7 @@ from requorum.survey.evidence import (
     Tail,
     Unknown,
 )
-from requorum.verdict import values
+from requorum.verdict import alone, values
 from requorum.verdict.decide import decide
 from requorum.verdict.membership import electorates
 from requorum.verdict.values import Loss, Source, Verdict
@@ -180,7 +180,8 @@ class TestStartAsIs:
     @pytest.mark.parametrize("what", ["commit", "consistent index"])
     def test_committed_beyond_every_log(self, what: str) -> None:
         """(b) A commit or a consistent index that no startable log reaches forbids the start."""
-        third = member(3, db(90), log(3, 98, hole=40, commit=120)) if what == "commit" else member(3, db(120), GONE)
+        ahead = dataclasses.replace(db(120), footing=Footing(kind="beyond", index=100, extra=20))
+        third = member(3, db(90), log(3, 98, hole=40, commit=120)) if what == "commit" else member(3, ahead, GONE)
         verdict = decide(survey(sound(1), sound(2), third))
         assert verdict.kind == values.REBUILD
         assert "entry 120 was committed" in verdict.proof[0]
@@ -967,6 +968,31 @@ def test_what_only_a_learner_holds(last: int, end: str, kind: str) -> None:
         assert "m4, which does not vote, holds entries from 100 on" in str(verdict.proof)
         assert verdict.sources[0].member == "m4"
         assert verdict.sources[0].loss.at_most == 0
+
+
+def test_a_learner_is_thrown_out_among_the_others() -> None:
+    """The entry from which on one was forced to be alone is the first of all that throw somebody out."""
+    sets = (
+        *voters((0, (1, 2, 3)), learners=(4,)),
+        *voters((98, (2, 3)), learners=(4,)),
+        *voters((99, (2, 3)), (100, (3,))),
+    )
+    whole = log(3, 105, terms=[(1, 2), (101, 3)], commit=105, sets=sets)
+    assert alone.forced(whole) == (98, (1, 2, 3))
+    assert alone.forced(dataclasses.replace(whole, voter_sets=sets[:-1])) == (0, ())
+
+
+def test_a_forced_history_beside_one_that_went_on() -> None:
+    """Its own terms are nobody's vote: what the others wrote behind the parting is not deposed by them, and may have been
+    acknowledged with what the forced one threw away."""
+    sets = voters((0, (1, 2, 3)), (98, (2, 3)), (99, (3,)))
+    forced = member(3, db(90, of=peers(3)), log(3, 105, terms=[(1, 2), (98, 3), (100, 4)], commit=105, sets=sets))
+    went_on = member(1, db(90), log(1, 110, commit=97))
+    behind = member(2, db(90), log(2, 97, commit=97))
+    verdict = decide(survey(went_on, behind, forced))
+    assert all(one.loss.unproven or not one.loss.known for one in verdict.sources if one.member == "m3"), (
+        verdict.summary
+    )
 
 
 def test_two_disks_that_were_emptied_and_went_on_as_a_quorum() -> None:

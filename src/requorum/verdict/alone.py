@@ -57,14 +57,15 @@ def forced(log: LogEvidence) -> tuple[int, tuple[int, ...]]:
     sets = log.voter_sets
     if len(sets) < 2 or sets[-1].voters != (log.member_id,):
         return 0, ()
+    size = [len(one.voters) + len(one.learners) for one in sets]
     first = len(sets) - 1
     while first > 1 and sets[first - 1].index == sets[first].index - 1 and log.member_id in sets[first - 1].voters:
-        if len(sets[first - 2].voters) != len(sets[first - 1].voters) + 1:
+        if size[first - 2] != size[first - 1] + 1:
             break
         first -= 1
     before = sets[first - 1].voters
     at_an_end = any(run.last == sets[-1].index for run in log.runs) and log.last_index > sets[-1].index
-    if log.member_id not in before or len(before) != len(sets) - first + 1 or not at_an_end:
+    if log.member_id not in before or size[first - 1] != len(sets) - first + 1 or not at_an_end:
         return 0, ()
     return sets[first].index, before
 

@@ -436,7 +436,42 @@ def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
                 f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
                 f"are needed: what only the others hold cannot be known"
             )
-    return _committed_elsewhere(cluster, forks)
+    return _committed_elsewhere(cluster, forks) or _applied_elsewhere(cluster)
+
+
+def _applied_elsewhere(cluster: Electorate) -> str:
+    """That a db without a log has applied what the history that is followed does not have, or what too few of its voters' logs
+    go on to: it was committed, and disks went back in time, or were emptied."""
+    head = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
+    if head is None:
+        return ""
+    for one in cluster.counted:
+        db = one.db
+        if isinstance(one.log, LogEvidence) or not isinstance(db, DbEvidence) or not db.sound:
+            continue
+        if one.name in cluster.claims.contradicted or one.name in cluster.diverged:
+            continue
+        later = min((run.first for run in head.runs if run.term > db.term), default=0) if db.term else 0
+        if later and later <= db.applied_index:
+            return (
+                f"{one.name}'s db is at entry {db.applied_index} of term {db.term}, and the highest log is of a later term from "
+                f"entry {later} on: both were committed, and what else was lost nobody knows"
+            )
+        short = {
+            member_id(two): two.name
+            for two in cluster.counted
+            if member_id(two) in cluster.voters
+            and isinstance(two.log, LogEvidence)
+            and two.log.end_is_read
+            and two.log.last_index < db.applied_index
+            and not may_have_reached(two, db.applied_index)
+        }
+        if len(cluster.voters) - len(short) < majority(len(cluster.voters)):
+            return (
+                f"{one.name}'s db is at entry {db.applied_index}, so a majority held it, but the logs of "
+                f"{' and '.join(sorted(short.values()))} end before it: disks went back in time, or were emptied"
+            )
+    return ""
 
 
 def _removed_since(cluster: Electorate, each: VoterSet) -> set[int]:

@@ -95,7 +95,7 @@ def witnesses(
     kept = [one for one in logs if one.name not in excluded]
     suspects, text = _forgotten(kept, anew, logs, sets, over) if head is not None else ((), "")
     if not suspects and head is not None:
-        suspects, text = _without_votes(kept, logs, sets, head)
+        suspects, text = _without_votes(kept, anew, logs, sets, head)
     findings += [Finding(level="danger", subject=name, text=text) for name in suspects]
     for name in suspects:
         excluded[name] = "it contradicts what a majority must have held"
@@ -190,11 +190,15 @@ def _logs_end(names: Sequence[str]) -> str:
 
 
 def _without_votes(
-    kept: Sequence[MemberEvidence], logs: Sequence[MemberEvidence], sets: Sequence[VoterSet], head: MemberEvidence
+    kept: Sequence[MemberEvidence],
+    anew: Collection[str],
+    logs: Sequence[MemberEvidence],
+    sets: Sequence[VoterSet],
+    head: MemberEvidence,
 ) -> tuple[tuple[str, ...], str]:
-    """The members that cannot have voted for a leader of the highest log, and what that means, where too few are left that can:
-    nobody votes for a log that ends in an earlier term than its own (the Raft paper, 5.4.1). Of those, the ``kept`` ones are
-    named: the others are no witnesses anyhow."""
+    """The members that cannot have voted by right for a leader of the highest log, and what that means, where too few are left
+    that can: nobody votes for a log that ends in an earlier term than its own (the Raft paper, 5.4.1), and a disk that was begun
+    ``anew`` has no right to vote before it was. Of those, the ``kept`` ones are named: the others are no witnesses anyhow."""
     if not sets or not isinstance(head.log, LogEvidence):
         return (), ""
     voters = sets[-1].voters
@@ -207,16 +211,20 @@ def _without_votes(
             if one is not head
             and member_id(one) in voters
             and not runs_now(one)
-            and _holds_of(one, before.term, run.term)
+            and (_holds_of(one, before.term, run.term) or (one.name in anew and _born_in(one) >= run.term))
         }
         if len(voters) - len(against) >= majority(len(voters)):
             continue
         return tuple(sorted(set(against.values()) & {one.name for one in kept})), (
             f"the logs of {' and '.join(sorted(against.values()))} hold entries of a later term than {head.name}'s entry "
-            f"{before.last}: they cannot have voted for its leader of term {run.term}, and without them there is no majority. A "
-            f"disk was emptied, or went back in time, and two histories may have been acknowledged"
+            f"{before.last}, or were begun later: they cannot have voted by right for its leader of term {run.term}, and without "
+            f"them there is no majority. A disk was emptied, or went back in time, and two histories may have been acknowledged"
         )
     return (), ""
+
+
+def _born_in(member: MemberEvidence) -> int:
+    return member.log.born_term if isinstance(member.log, LogEvidence) and member.log.born_term > 1 else 0
 
 
 def _holds_of(member: MemberEvidence, after: int, before: int) -> bool:
