@@ -7,7 +7,9 @@ import pytest
 from requorum.survey.evidence import Survey
 from requorum.verdict.decide import decide
 
-from . import lives
+from .lives.judge import judged, lies
+from .lives.past import drawn
+from .lives.reported import survey_of
 
 SEEDS = int(os.environ.get("REQUORUM_LIVES", "12000"))
 """A second for some five hundred. ``REQUORUM_LIVES=100000 ./dev test tests/property/test_lives.py`` looks harder."""
@@ -16,7 +18,7 @@ SHARES = 8
 
 def lies_of(seed: int) -> list[str]:
     """What is said of a drawn cluster and not true."""
-    return [f"seed {seed} ({', '.join(lives.drawn(seed).told)}): {one}" for one in lives.judged(seed)]
+    return [f"seed {seed} ({', '.join(drawn(seed).told)}): {one}" for one in judged(seed)]
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -30,8 +32,8 @@ def test_the_judge_sees_a_lie() -> None:
     """A verdict on the disks without the one that tells of the loss is not true of all of them."""
     found = 0
     for seed in range(400):
-        life = lives.drawn(seed)
-        survey = lives.survey_of(life)
+        life = drawn(seed)
+        survey = survey_of(life)
         for at in range(len(survey.members)):
             less = Survey(
                 cluster=survey.cluster,
@@ -42,7 +44,7 @@ def test_the_judge_sees_a_lie() -> None:
                 etcdutl_can_bump=True,
                 logs_compared=True,
             )
-            found += bool([*lives.lies(life, survey, decide(less))])
+            found += bool([*lies(life, survey, decide(less))])
     assert found > 20
 
 
@@ -50,10 +52,10 @@ def test_a_plain_power_cut_is_never_doubted() -> None:
     """Nobody has done anything to the disks: they are started."""
     plain = 0
     for seed in range(4000):
-        life = lives.drawn(seed)
+        life = drawn(seed)
         if life.told or life.learner:
             continue
         plain += 1
-        verdict = decide(lives.survey_of(life))
+        verdict = decide(survey_of(life))
         assert verdict.kind == "start as is", f"seed {seed}: {verdict.summary}"
     assert plain > 100
