@@ -108,6 +108,24 @@ def test_a_deposed_leader(commit: int, lacks: str) -> None:
     assert (lacks in said) if lacks else not said
 
 
+def test_a_deposed_leader_below_what_the_base_holds() -> None:
+    """A leader that was elected, wrote one entry to nobody, and was deposed: the db that is built on is past that index, in an
+    earlier term, and the log goes on in a later one."""
+    later = [(1, 1), (4, 3)]
+    found = survey(
+        member(1, db(90, faults=1), log(1, 100, terms=later, commit=90)),
+        member(2, db(91), log(2, 99, terms=later, commit=91, hole=95)),
+        member(3, db(2), log(3, 3, terms=[(1, 1), (3, 2)], commit=2)),
+    )
+    tail = Tail(from_index=91, to_index=100, to_term=3, revision=100, writes=(Run(first=92, last=100),), doubts=())
+    pieces = (Piece(member="m1", first=92, last=100, why=""),)
+    found = dataclasses.replace(found, merged=(MergedLog(follows="m1", base="m2", pieces=pieces, tail=tail),))
+    verdict = decide(found)
+    assert verdict.sources[0].id == "merged log on m2's db"
+    assert audit_source(found, verdict.sources[0]) == ""
+    assert verdict.kind == "rebuild"
+
+
 def test_a_start_that_would_lose() -> None:
     """Members that lack what a third one, which stays behind, holds in a later term."""
     found = survey(sound(1), sound(2), member(3, db(90), log(3, 110, terms=[(1, 2), (101, 3)], hole=4, commit=99)))

@@ -270,7 +270,8 @@ def _held(
     if index <= choice.floor and not rewritten and not own:
         # A db holds it, unless the log that it was made from has an earlier term's entry there.
         other = next((run.term for run in base.runs if run.first <= index <= run.last), 0) if base else 0
-        return not other or other >= term
+        if not other or other >= term:
+            return True
     # Replaced by right: the choice goes on in a later term, or the highest log of a later term has not got it either; and
     # nobody knew it to be committed.
     later = max(own, choice.last_term) > term

@@ -16,10 +16,11 @@ from requorum.verdict.basis import basis
 from requorum.verdict.findings import member_findings, not_seen
 from requorum.verdict.living import IN_FLIGHT, Living, living
 from requorum.verdict.membership import Electorate, electorates
-from requorum.verdict.newest import Newest, newest_of, supported
+from requorum.verdict.newest import Newest, newest_of
 from requorum.verdict.rules import Facts, rule_for
 from requorum.verdict.sources import counting, last_resort, loss_order, of_another_life, ranked
 from requorum.verdict.startasis import start_as_is
+from requorum.verdict.unproven import supported
 from requorum.verdict.values import Basis, Finding, Loss, Source, StartAsIs, Verdict
 from requorum.verdict.words import cluster_name, loss_text, read_proof, source_proof, start_proof, start_summary
 

@@ -14,9 +14,7 @@ Where another log tells another history, what that holds behind the fork is lost
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-from requorum.survey.around_values import CUT_OFF_LOG, Around
 from requorum.survey.evidence import (
     Comparison,
     DbEvidence,
@@ -26,15 +24,13 @@ from requorum.survey.evidence import (
     MergedLog,
     Run,
     Tail,
-    VoterSet,
 )
-from requorum.survey.lineage import agrees, fork_of, known_commit
+from requorum.survey.lineage import known_commit
 from requorum.survey.runs import Runs, count, minus, union, within
-from requorum.verdict import alone
-from requorum.verdict.identity import member_id
+from requorum.verdict import alone, asides, unproven
+from requorum.verdict.asides import Aside
 from requorum.verdict.membership import Electorate
 from requorum.verdict.values import Loss
-from requorum.verdict.witnesses import majority, may_have_reached, read_to_end, runs_now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +40,6 @@ class Point:
     index: int
     revision: int
     doubts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
-    """What is held aside of the history that is followed, and ``what`` it is: at most ``writes``, behind entry ``fork`` - 1.
-    ``db``: the db that lies with it, where it is a folder beside a data dir."""
-
-    names: tuple[str, ...]
-    fork: int
-    last: int
-    writes: int
-    what: str = "tells another history"
-    db: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +88,7 @@ def newest_of(
     """Compute it from the members that count, and from what lies beside any member's data dir."""
     logs = tuple(member.log for member in cluster.counted if isinstance(member.log, LogEvidence))
     highest = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
-    unproven = _unproven(cluster, forks) or alone.unproven(cluster, members)
+    why = unproven.unproven(cluster, forks) or alone.unproven(cluster, members)
     blank = Newest(log=highest, last=0, point=Point(index=0, revision=0, doubts=()), extra=(), others=(), unproven="")
     best = blank.point
     told = 0
@@ -126,239 +109,34 @@ def newest_of(
             told = max(told, tail.revision if merged.base not in cluster.claims.altered else 0)
     known = [log.commit for log in logs]
     known += [known_commit(one) for one in cluster.counted if one.name not in cluster.diverged]
-    known += [index_counted(one, cluster) for one in cluster.counted]
+    known += [asides.index_counted(one, cluster) for one in cluster.counted]
     last = max([*known, best.index, highest.last_index if highest else 0])
     if highest:
         last = max([last, *(run.last for run in highest.unreadable)])
     beyond = [run for one in logs for run in within(one.unreadable, one.last_index + 1, 1 << 62)]
-    committed, who = own_words(cluster, "index")
+    committed, who = unproven.own_words(cluster, "index")
     if highest and committed > last:
-        unproven = (
+        why = (
             f"{who} says that entry {committed} was committed, and the disks end at {last}: since then they went back in time, "
             f"or lost their tails"
         )
-    cut = _behind_a_cut(cluster, told)
-    unproven = unproven or cut[1]
+    cut = unproven.behind_a_cut(cluster, told)
+    why = why or cut[1]
     newest = Newest(
         log=highest,
         last=last,
         point=best,
         extra=minus(beyond, [Run(first=0, last=last)]) if highest else (),
         others=tuple(one for one in logs if one is not highest),
-        unproven=unproven,
+        unproven=why,
         apart=cluster.apart,
-        aside=_aside(cluster, forks, deposed=bool(unproven)),
-        beside=_beside(cluster, last, members),
-        strangers=(*_strangers(cluster, members, compared), *_gone(cluster, compared)) if unproven else (),
+        aside=asides.histories(cluster, forks, deposed=bool(why)),
+        beside=asides.beside(cluster, last, members),
+        strangers=(*asides.strangers(cluster, members, compared), *asides.gone(cluster, compared)) if why else (),
         cut=cut,
     )
     reach = best.revision + behind(newest, best.index)[0]
-    return newest if newest.apart else replace(newest, apart=_before_a_restore(cluster, members, reach))
-
-
-def _behind_a_cut(cluster: Electorate, told: int) -> tuple[int, str]:
-    """What a db holds that nothing else tells (``told``: the revision that all else comes to), because etcd's own repair has cut
-    off the end of its log: to what is left of that it looks altered."""
-    held = [
-        (one.db.last_revision, one.name)
-        for one in cluster.counted
-        if isinstance(one.db, DbEvidence)
-        and one.name in cluster.claims.altered
-        and isinstance(one.around, Around)
-        and any(file.kind == CUT_OFF_LOG for file in one.around.files)
-    ]
-    revision, name = max(held, default=(0, ""))
-    if revision <= told:
-        return 0, ""
-    return revision, (
-        f"etcd has cut off the end of {name}'s log, and its db goes on to revision {revision}: what else was in that end, nobody "
-        f"knows"
-    )
-
-
-def _before_a_restore(cluster: Electorate, members: Sequence[MemberEvidence], reach: int) -> str:
-    """Whether data from before a restore lies beside these disks, and may hold more than they do. A restore makes new ids, so
-    its entries cannot be compared with these logs; that it is of the same members their peer URLs tell."""
-    if not any(isinstance(one.log, LogEvidence) and one.log.restored_at for one in cluster.counted):
-        return ""
-    urls = {
-        url
-        for one in cluster.counted
-        if isinstance(one.db, DbEvidence)
-        for peer in one.db.peers
-        for url in peer.peer_urls
-    }
-    found = [
-        (folder.revision + max(folder.last_index - folder.consistent_index, 0), one.name, folder.path)
-        for one in members
-        if isinstance(one.around, Around)
-        for folder in one.around.folders
-        if folder.cluster_id not in (0, cluster.cluster_id)
-        and folder.db
-        and not folder.note
-        and urls & set(folder.urls)
-    ]
-    revision, name, path = max(found, default=(0, "", ""))
-    if revision <= reach:
-        return ""
-    return (
-        f"{name}'s {path} holds data of these members from before they were restored, perhaps up to revision {revision}, and "
-        f"their disks end at {reach}"
-    )
-
-
-def own_words(cluster: Electorate, what: Literal["index", "revision"]) -> tuple[int, str]:
-    """How far the members that count had come, by what their etcds wrote in their own logs since they were started last, and
-    whose words those are; 0 where none says anything. One that runs has gone on since its files were read; one that was made
-    anew in its first term has not been started since, and one that wrote under another id was another member then (a recovery
-    that was rolled back)."""
-    found = [
-        (getattr(one.around.written, what), f"{one.name}'s etcd ({one.around.written.where})")
-        for one in cluster.counted
-        if isinstance(one.around, Around)
-        and isinstance(one.log, LogEvidence)
-        and one.log.last_term > 1
-        and one.around.written.member_id == one.log.member_id
-        and not runs_now(one)
-    ]
-    return max(found, default=(0, ""))
-
-
-def index_counted(member: MemberEvidence, cluster: Electorate) -> int:
-    """The index up to which a db's data goes, as far as it may move the yardstick: 0 for one that is not sound, or that
-    something contradicts."""
-    if not isinstance(member.db, DbEvidence) or not member.db.sound:
-        return 0
-    if member.name in cluster.diverged or member.name in cluster.claims.unfit:
-        return 0
-    return member.db.applied_index
-
-
-def _beside(cluster: Electorate, last: int, members: Sequence[MemberEvidence]) -> tuple[Aside, ...]:
-    """The folder beside a data dir that holds most of this cluster's log beyond all that the disks show: moved there, and
-    forgotten. What the member itself holds now does not matter: it may have been wiped and booted since."""
-    found = [
-        (folder.last_index, folder.path, member.name, folder.db)
-        for member in members
-        if isinstance(member.around, Around) and cluster.cluster_id
-        for folder in member.around.folders
-        if folder.cluster_id == cluster.cluster_id and folder.last_index > last
-    ]
-    if not found:
-        return ()
-    index, path, name, db = max(found)
-    return (
-        Aside(
-            names=(f"{name}'s {path}",),
-            fork=last + 1,
-            last=index,
-            writes=index - last,
-            what="holds more of this history",
-            db=db,
-        ),
-    )
-
-
-def _aside(cluster: Electorate, forks: Sequence[Fork], *, deposed: bool) -> tuple[Aside, ...]:
-    """What the logs of other histories hold; of those that agree with each other, the one that holds most. ``deposed``: also
-    what deposed leaders' logs hold on their own."""
-    head = cluster.head
-    if head is None:
-        return ()
-    leaving = list(cluster.rivals)
-    if deposed:
-        leaving += [one for one in (*cluster.counted, *cluster.gone) if one is not head and fork_of(one, head, forks)]
-    groups: list[list[MemberEvidence]] = []
-    for one in leaving:
-        if not isinstance(one.log, LogEvidence):
-            continue
-        group = next((group for group in groups if agrees(one, group[0], forks) or agrees(group[0], one, forks)), None)
-        if group is None:
-            groups.append([one])
-        else:
-            group.append(one)
-    out = [
-        Aside(
-            names=(one.log.cut_off.path,),
-            fork=one.log.cut_off.fork,
-            last=one.log.cut_off.last,
-            writes=one.log.cut_off.writes,
-        )
-        for one in cluster.counted
-        if isinstance(one.log, LogEvidence) and one.log.cut_off is not None
-    ][:1]
-    for group in groups:
-        told = []
-        for one in group:
-            assert isinstance(one.log, LogEvidence)
-            at = _parted_from(one.log, head, fork_of(one, head, forks))
-            end, writes = _from(one.log, at)
-            told.append((at, end, writes + max(index_counted(one, cluster) - max(end, at - 1), 0)))
-        out.append(
-            Aside(
-                names=tuple(sorted(one.name for one in group)),
-                fork=min(at for at, _, _ in told),
-                last=max(end for _, end, _ in told),
-                writes=max(writes for _, _, writes in told),
-            )
-        )
-    return tuple(out)
-
-
-def _parted_from(log: LogEvidence, head: MemberEvidence, fork: int) -> int:
-    """The entry from which on two histories may differ: before the first one that is known to, some may be unreadable."""
-    hidden = [*log.unreadable, *(head.log.unreadable if isinstance(head.log, LogEvidence) else ())]
-    while any(one.first <= fork - 1 <= one.last for one in hidden):
-        fork -= 1
-    return fork
-
-
-def _strangers(
-    cluster: Electorate, members: Sequence[MemberEvidence], compared: Sequence[Comparison]
-) -> tuple[Aside, ...]:
-    """What the disks of other clusters hold: a member that was emptied, or restored by itself, and then served."""
-    out = []
-    for one in members:
-        if not isinstance(one.log, LogEvidence) or one.log.cluster_id in (0, cluster.cluster_id):
-            continue
-        at = 1 + (one.log.restored_at or 0)
-        last, writes = _from(one.log, at)
-        writes += _of_its_own(one, cluster, compared) if one.log.restored_at else 0
-        what = "is another cluster's, and holds what was written to it"
-        out.append(Aside(names=(one.name,), fork=at, last=last, writes=writes, what=what))
-    return tuple(out)
-
-
-def _gone(cluster: Electorate, compared: Sequence[Comparison]) -> tuple[Aside, ...]:
-    """What the dbs of members that are none any more may hold, and nothing of this history does."""
-    out = []
-    for one in cluster.gone:
-        writes = _of_its_own(one, cluster, compared) if isinstance(one.db, DbEvidence) and one.db.sound else 0
-        if writes:
-            what = "is no member any more, and has a db that may hold what the others do not,"
-            at = one.db.applied_index if isinstance(one.db, DbEvidence) else 0
-            out.append(Aside(names=(one.name,), fork=max(at - writes, 0) + 1, last=at, writes=writes, what=what))
-    return tuple(out)
-
-
-def _of_its_own(member: MemberEvidence, cluster: Electorate, compared: Sequence[Comparison]) -> int:
-    """How many writes a restored db may hold that no disk of the cluster does: those behind the last revision up to which it is
-    known to hold the same as one of theirs."""
-    own = {one.name for one in cluster.counted} - cluster.claims.contradicted - set(cluster.diverged)
-    agreed = 1
-    for each in compared:
-        mine = [stand.value for stand in each.stands if stand.member == member.name]
-        theirs = {stand.value for stand in each.stands if stand.member in own}
-        if each.of_records and mine and mine[0] in theirs:
-            agreed = max(agreed, each.records_up_to)
-    return max(member.db.last_revision - agreed, 0) if isinstance(member.db, DbEvidence) else 0
-
-
-def _from(log: LogEvidence, at: int) -> tuple[int, int]:
-    """The last entry of a log, and how many from one on may be writes."""
-    end = max([log.last_index, *(run.last for run in log.unreadable)])
-    untold = [Run(first=at, last=min(end, log.classified_above))] if at <= log.classified_above else []
-    return end, count(union(within(log.possible_writes, at, end), within(log.unreadable, at, end), untold))
+    return newest if newest.apart else replace(newest, apart=unproven.before_a_restore(cluster, members, reach))
 
 
 def point_on(tail: Tail, db: DbEvidence, index: int) -> Point:
@@ -419,131 +197,6 @@ def _agreeing(log: LogEvidence, highest: LogEvidence) -> Runs:
         contradicted = [Run(first=one.first, last=one.last) for one in highest.runs if one.term != run.term]
         out = union(out, minus([Run(first=run.first, last=run.last)], contradicted))
     return out
-
-
-def _unproven(cluster: Electorate, forks: Sequence[Fork]) -> str:
-    """Why there may be acknowledged writes that no surveyed disk shows; empty when there cannot be."""
-    if not cluster.voters:
-        return "no log tells who votes"
-    before = _before_forks(cluster, forks)
-    founders = alone.founders_of((*cluster.counted, *cluster.rivals))
-    for each in (*cluster.standing, *before):
-        read = cluster.read(each.voters) | _removed_since(cluster, each)
-        if each in before:  # what other histories hold is counted, wherever it leads
-            read |= alone.tell_all(cluster.rivals, each.voters, founders)
-        if len(read) < majority(len(each.voters)):
-            return (
-                f"{len(read)} of {len(each.voters)} voters' logs were read to their end, {majority(len(each.voters))} "
-                f"are needed: what only the others hold cannot be known"
-            )
-    return _committed_elsewhere(cluster, forks) or _applied_elsewhere(cluster)
-
-
-def _applied_elsewhere(cluster: Electorate) -> str:
-    """That a db without a log has applied what the history that is followed does not have, or what too few of its voters' logs
-    go on to: it was committed, and disks went back in time, or were emptied."""
-    head = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
-    if head is None:
-        return ""
-    for one in cluster.counted:
-        db = one.db
-        if isinstance(one.log, LogEvidence) or not isinstance(db, DbEvidence) or not db.sound:
-            continue
-        if one.name in cluster.claims.contradicted or one.name in cluster.diverged:
-            continue
-        later = min((run.first for run in head.runs if run.term > db.term), default=0) if db.term else 0
-        if later and later <= db.applied_index:
-            return (
-                f"{one.name}'s db is at entry {db.applied_index} of term {db.term}, and the highest log is of a later term from "
-                f"entry {later} on: both were committed, and what else was lost nobody knows"
-            )
-        short = {
-            member_id(two): two.name
-            for two in cluster.counted
-            if member_id(two) in cluster.voters
-            and isinstance(two.log, LogEvidence)
-            and two.log.end_is_read
-            and two.log.last_index < db.applied_index
-            and not may_have_reached(two, db.applied_index)
-        }
-        if len(cluster.voters) - len(short) < majority(len(cluster.voters)):
-            return (
-                f"{one.name}'s db is at entry {db.applied_index}, so a majority held it, but the logs of "
-                f"{' and '.join(sorted(short.values()))} end before it: disks went back in time, or were emptied"
-            )
-    return ""
-
-
-def _removed_since(cluster: Electorate, each: VoterSet) -> set[int]:
-    """Voters of a set that were removed later, and whose logs hold this history up to their removal and beyond no end of it:
-    what they held is known."""
-    head = cluster.head.log if cluster.head is not None and isinstance(cluster.head.log, LogEvidence) else None
-    out = set()
-    for one in cluster.gone:
-        number = member_id(one)
-        if head is None or number not in each.voters or not isinstance(one.log, LogEvidence):
-            continue
-        gone = next(
-            (later.index for later in head.voter_sets if later.index > each.index and number not in later.voters), 0
-        )
-        if gone and gone <= one.log.last_index <= head.last_index and read_to_end(one):
-            out.add(number)
-    return out
-
-
-def _committed_elsewhere(cluster: Electorate, forks: Sequence[Fork]) -> str:
-    """That of two histories one was committed by voters whose logs tell the other now, or that were emptied: then disks went back
-    in time, and what they had held besides nobody knows. Empty where it was committed without them. One that was forced to be
-    alone shows itself that it threw its end away."""
-    every = (*cluster.counted, *cluster.rivals)
-    for knows in every:
-        if not isinstance(knows.log, LogEvidence):
-            continue
-        commit = knows.log.commit
-        others = [one for one in every if one is not knows and _lacks(one, knows, forks)]
-        if not any((one in cluster.rivals) != (knows in cluster.rivals) for one in others):
-            continue  # whoever lags in the history that is followed, or led it once, is looked at elsewhere
-        voters = next((one.voters for one in reversed(knows.log.voter_sets) if one.index <= commit), ())
-        without = {
-            member_id(one): one.name
-            for one in others
-            if member_id(one) in voters and isinstance(one.log, LogEvidence) and not alone.forced(one.log)[0]
-        }
-        if voters and len(voters) - len(without) < majority(len(voters)):
-            return (
-                f"{knows.name} knows entry {commit} to be committed, so a majority held it, but "
-                f"{' and '.join(sorted(without.values()))} hold another history now: disks went back in time, or were emptied, "
-                f"and what else was on them nobody knows"
-            )
-    return ""
-
-
-def _lacks(one: MemberEvidence, knows: MemberEvidence, forks: Sequence[Fork]) -> bool:
-    """Whether a log has not got what another knows to be committed."""
-    if not isinstance(one.log, LogEvidence) or not isinstance(knows.log, LogEvidence):
-        return False
-    if 0 < fork_of(one, knows, forks) <= knows.log.commit:
-        return True
-    short = one.log.end_is_read and one.log.last_index < knows.log.commit
-    return short and not may_have_reached(one, knows.log.commit)
-
-
-def _before_forks(cluster: Electorate, forks: Sequence[Fork]) -> tuple[VoterSet, ...]:
-    """Who voted where other histories leave this one: a history that has made its own voters proves nothing by them."""
-    if cluster.head is None or not isinstance(cluster.head.log, LogEvidence):
-        return ()
-    out = []
-    for rival in cluster.rivals:
-        at = fork_of(rival, cluster.head, forks)
-        before = [one for one in cluster.head.log.voter_sets if one.index < at]
-        out += before[-1:]
-    return tuple(out)
-
-
-def supported(cluster: Electorate, forks: Sequence[Fork]) -> bool:
-    """Whether a majority of those who voted before other histories left this one holds it."""
-    bases = _before_forks(cluster, forks)
-    return bool(bases) and all(len(cluster.read(one.voters)) >= majority(len(one.voters)) for one in bases)
 
 
 def loss_of(source: Point, shared: int, newest: Newest) -> Loss:

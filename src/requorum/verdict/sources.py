@@ -19,7 +19,8 @@ from requorum.survey.evidence import (
 )
 from requorum.verdict.identity import member_id
 from requorum.verdict.membership import Electorate
-from requorum.verdict.newest import Newest, Point, behind, loss_of, own_words, point_on, shared_to
+from requorum.verdict.newest import Newest, Point, behind, loss_of, point_on, shared_to
+from requorum.verdict.unproven import own_words
 from requorum.verdict.values import BARE_DB, MERGED_LOG, OWN_LOG, SNAPSHOT, Finding, Loss, Source
 
 LEAST_BUMP = 1_000_000

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 
 from requorum.survey.evidence import DbEvidence, Footing, LogEvidence, MemberEvidence, Survey, Tail, Unknown
 from requorum.survey.lineage import known_commit
+from requorum.verdict.asides import index_counted
 from requorum.verdict.identity import member_id
 from requorum.verdict.membership import Electorate
-from requorum.verdict.newest import Newest, index_counted
+from requorum.verdict.newest import Newest
 from requorum.verdict.values import LeftBehind, StartAsIs
 from requorum.verdict.witnesses import majority, may_have_reached
 

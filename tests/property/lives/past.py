@@ -222,6 +222,8 @@ class Life:
         for other in [one for one in self.everyone if one != n]:
             left = tuple(one for one in left if one != other)
             disk.log.append(self._entry(max(disk.term, 1), voters=left))
+        if self.learner:  # it is thrown out with the others
+            disk.log.append(self._entry(max(disk.term, 1), voters=left))
         disk.term += 1
         disk.log.append(self._entry(disk.term))
         for _ in range(self.rng.choice([0, 0, 1, 3])):

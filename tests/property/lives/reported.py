@@ -1,6 +1,7 @@
 """What a survey would report of these disks."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from requorum.survey.evidence import (
     Checked,
@@ -198,6 +199,8 @@ def _log(life: Life, n: int) -> LogEvidence:
         for at, one in sorted(_readable(disk).items())
         if (voters := one.voters) is not None
     )
+    if n in life.forced and learners and sets and sets[-1].voters == (n,):
+        sets = (*sets[:-1], replace(sets[-1], learners=()))
     holes = tuple(Run(first=hole, last=hole) for hole in sorted(disk.holes))
     return LogEvidence(
         wal_dir="/d/wal",
