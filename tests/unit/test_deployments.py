@@ -30,10 +30,10 @@ def _public(protocol: type) -> set[str]:
     return {name for name in dir(protocol) if not name.startswith("_")} | set(protocol.__annotations__)
 
 
-@pytest.mark.parametrize("kind", kinds._KINDS)
+@pytest.mark.parametrize("kind", kinds.KINDS)
 def test_each_kind_answers_everything(kind: str) -> None:
     """With as many arguments as the others."""
-    one = kinds._KINDS[kind]
+    one = kinds.KINDS[kind]
     for protocol, module in ((kinds.Acts, one.acts), (kinds.ByHand, one.by_hand)):
         for name in _public(protocol):
             its, asked = getattr(module, name), getattr(protocol, name, None)
@@ -77,7 +77,7 @@ def test_nobody_else_asks_which_kind_a_member_is_of() -> None:
             if isinstance(node, ast.Compare):
                 words = {one.value for one in ast.walk(node) if isinstance(one, ast.Constant)}
                 by_name = any(isinstance(one, ast.Attribute) and one.attr == "kind" for one in ast.walk(node))
-                asking += [f"{path}:{node.lineno}"] if by_name and words & set(kinds._KINDS) else []
+                asking += [f"{path}:{node.lineno}"] if by_name and words & set(kinds.KINDS) else []
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
                 by_type = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} & NAMES
                 asking += [f"{path}:{node.lineno}"] if by_type else []
@@ -104,7 +104,7 @@ def test_a_toy_kind_is_planned_and_written_out(monkeypatch: pytest.MonkeyPatch) 
         bring=lambda one, folder, version: (f"put {version} into {one.box}",),
     )
     acts: Any = SimpleNamespace(fenced_by=lambda _host, one: f"the run that shut {one.box}")
-    monkeypatch.setitem(kinds._KINDS, "toy", kinds._Kind(acts, words))
+    monkeypatch.setitem(kinds.KINDS, "toy", kinds.Kind(acts, words))
     plan = rebuild()
     toy: Any = ToyDeployment(box="box1")
     members = tuple(replace(one, deployment=toy) if one.name == "m1" else one for one in plan.members)

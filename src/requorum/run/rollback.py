@@ -98,7 +98,7 @@ _BEFORE: dict[StepKind, tuple[tuple[str, StepKind], ...]] = {
     "fence": (("put the configuration back", "fence"),),
     "stop services": (("bring the rest back", "stop services"),),
 }
-"""What a rollback of version 0.1 and before wrote down: a title, and the step that it went by."""
+"""What a rollback wrote down before adr 21: a title, and the step that it went by."""
 
 
 async def _undo_all(
