@@ -199,6 +199,16 @@ def copy(source: Cluster, root: Path) -> Cluster:
     return Cluster(root, source.etcd_dir, members, source.confirm)
 
 
+def lowest(made: Cluster) -> Member:
+    """The member whose log ends first: beside it, none of the others lags behind what is known to be committed."""
+
+    def end(member: Member) -> tuple[int, int]:
+        term, index = wal.read_log(datadir.layout_of(str(member.data_dir)).wal_dir).last
+        return term, index
+
+    return min(made.members, key=end)
+
+
 def cut_log_below_db(member: Member) -> None:
     """Cut a log at a record boundary below what its db holds: it looks clean, and etcd would swallow new writes."""
     layout = datadir.layout_of(str(member.data_dir))

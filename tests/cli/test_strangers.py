@@ -11,6 +11,7 @@ from requorum.etcdfiles.faults import EtcdFileError
 from requorum.hosts import net
 from requorum.rehearsal import wreck
 from requorum.rehearsal.cluster import Member
+from requorum.rehearsal.gateway import Gateway
 
 from . import clusters
 from .clusters import Cluster
@@ -21,9 +22,9 @@ def _said(text: str) -> str:
     return " ".join(text.split())
 
 
-def _bootstrap(three: Cluster, **changes: str) -> None:
-    """Wipe the third member and let it start as what its changed configuration makes of it, then kill it."""
-    member = three.members[2]
+def _bootstrap(three: Cluster, wiped: Member | None = None, **changes: str) -> None:
+    """Wipe a member (the third) and let it start as what its changed configuration makes of it, then kill it."""
+    member = wiped or three.members[2]
     shutil.rmtree(member.data_dir)
     own = member.config.read_text()
     lines = [line for line in own.splitlines() if line.split(":")[0].replace("-", "_") not in changes]
@@ -49,18 +50,24 @@ def _has_log(data_dir: Path) -> bool:
 
 def test_an_impostor(requorum: Requorum, three: Cluster) -> None:
     """A wiped member that formed a cluster of its own is not counted: the other two start, it stays fenced."""
-    member = three.members[2]
-    _bootstrap(three, initial_cluster=f"m3={member.peer_url}", initial_cluster_token="fresh")
+    member = clusters.lowest(three)
+    name = member.name
+    _bootstrap(three, member, initial_cluster=f"{name}={member.peer_url}", initial_cluster_token="fresh")
     before = three.disks()
-    assert "m3: not counted: its log belongs to an impostor" in _said(
+    assert f"{name}: not counted: its log belongs to an impostor" in _said(
         requorum("survey", "-i", three.inventory, code=0).out
     )
     assert three.disks() == before
     done = requorum("recover", "-i", three.inventory, *three.yes, code=3)
-    assert "m3 stays fenced" in _said(done.out)
-    assert wreck.fingerprint(member.data_dir) == before["m3"]
+    assert f"{name} stays fenced" in _said(done.out)
+    assert wreck.fingerprint(member.data_dir) == before[name]
     assert member.config.read_text().startswith("# fenced by requorum")
-    assert three.revision() > 100
+    left = next(one for one in three.members if one is not member)
+    gateway = Gateway(left.client_url)
+    try:
+        assert gateway.revision() > 100
+    finally:
+        gateway.close()
 
 
 def test_a_foreign_cluster_id(requorum: Requorum, three: Cluster) -> None:
@@ -104,10 +111,12 @@ def test_the_swallow_trap(requorum: Requorum, one: Cluster) -> None:
 
 def test_the_swallow_trap_in_one_of_three(requorum: Requorum, three: Cluster) -> None:
     """The two others start, the cut one is left fenced."""
-    clusters.cut_log_below_db(three.first)
+    member = clusters.lowest(three)
+    clusters.cut_log_below_db(member)
     said = _said(requorum("plan", "-i", three.inventory, code=0).out)
-    assert "danger: m1: must not start as it is: it would swallow writes" in said
-    assert "start m2, m3; no write lost; m1 stays fenced" in said
+    others = ", ".join(one.name for one in three.members if one is not member)
+    assert f"danger: {member.name}: must not start as it is: it would swallow writes" in said
+    assert f"start {others}; no write lost; {member.name} stays fenced" in said
 
 
 def test_a_log_that_is_gone(requorum: Requorum, one: Cluster) -> None:
